@@ -1,0 +1,96 @@
+"""One named validator for each request body: ``AGENT_CREATE.parse(raw)`` gives a plain dict.
+
+Whatever passes here is JSON the store can hold, has the fields the SDK's types promise, and keeps
+the limits of `limits.py` and, where the body alone can tell, the rules of `rules.py`. Whether the
+things it names exist is for those who hold the store.
+
+Importing the SDK's types costs more than a second, so a validator is built on its first use;
+`warm` builds them all.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+from pydantic import ValidationError
+
+from gateway.wire import body, mistakes, rules
+from gateway.wire.tighten import Tightened, tighten
+
+
+@dataclass(frozen=True)
+class Request:
+    """The body of one endpoint.
+
+    `module` and `type` name the SDK's type below ``anthropic.types.beta``; `drop` are fields of it
+    that travel in the path; `checks` run on the parsed body.
+    """
+
+    module: str
+    type: str
+    drop: tuple[str, ...] = ()
+    checks: tuple[Callable[[dict[str, Any]], None], ...] = field(default=())
+
+    def parse(self, raw: bytes, *, strict: bool = True) -> dict[str, Any]:
+        """Read a body; unless `strict`, unknown fields are left out instead of refused.
+
+        Raises:
+            InvalidRequest: The message names the fields and the rules they break.
+        """
+        value = body.read(raw)
+        tightened = self.tightened(lax=not strict)
+        try:
+            parsed: dict[str, Any] = tightened.validate(value)
+        except ValidationError as error:
+            raise mistakes.refuse(error, tightened, value) from error
+        for check in self.checks:
+            check(parsed)
+        return parsed
+
+    def tightened(self, *, lax: bool = False) -> Tightened:
+        return _tightened(self.module, self.type, self.drop, lax)
+
+
+@cache
+def _tightened(module: str, name: str, drop: tuple[str, ...], lax: bool) -> Tightened:
+    types = import_module(f"anthropic.types.beta.{module}")
+    return tighten(getattr(types, name), lax=lax, drop=drop)
+
+
+AGENT_CREATE = Request("agent_create_params", "AgentCreateParams", checks=(rules.check_agent,))
+AGENT_UPDATE = Request("agent_update_params", "AgentUpdateParams")
+ENVIRONMENT_CREATE = Request(
+    "environment_create_params", "EnvironmentCreateParams", checks=(rules.check_environment,)
+)
+ENVIRONMENT_UPDATE = Request("environment_update_params", "EnvironmentUpdateParams")
+SESSION_CREATE = Request(
+    "session_create_params", "SessionCreateParams", checks=(rules.check_session_create,)
+)
+SESSION_UPDATE = Request(
+    "session_update_params", "SessionUpdateParams", checks=(rules.check_session_update,)
+)
+EVENTS_SEND = Request("sessions.event_send_params", "EventSendParams", checks=(rules.check_send,))
+RESOURCE_ADD = Request("sessions.resource_add_params", "ResourceAddParams")
+RESOURCE_UPDATE = Request(
+    "sessions.resource_update_params", "ResourceUpdateParams", drop=("session_id",)
+)
+
+ALL = {
+    "agent_create": AGENT_CREATE,
+    "agent_update": AGENT_UPDATE,
+    "environment_create": ENVIRONMENT_CREATE,
+    "environment_update": ENVIRONMENT_UPDATE,
+    "session_create": SESSION_CREATE,
+    "session_update": SESSION_UPDATE,
+    "events_send": EVENTS_SEND,
+    "resource_add": RESOURCE_ADD,
+    "resource_update": RESOURCE_UPDATE,
+}
+
+
+def warm(*, strict: bool = True) -> None:
+    """Build every validator, so that no request pays for it."""
+    for request in ALL.values():
+        request.tightened(lax=not strict)

@@ -1,0 +1,92 @@
+"""Environments."""
+
+from tests.ledger.requirement import Requirement
+
+REQUIREMENTS = (
+    Requirement(
+        "environments:create:default",
+        "core 3.3",
+        "A name is enough: cloud, unrestricted, no packages.",
+    ),
+    Requirement(
+        "environments:create:unique",
+        "core 3.3",
+        "A live name that is taken is answered 409, without retries.",
+    ),
+    Requirement(
+        "environments:create:archived-name",
+        "core 3.3",
+        "The name of an archived environment is free again.",
+    ),
+    Requirement(
+        "environments:create:scope",
+        "core 3.3",
+        "scope account is answered 400; the default is organization.",
+    ),
+    Requirement(
+        "environments:create:metadata",
+        "core 3.3",
+        "Bad metadata is answered 400 with code invalid_metadata.",
+    ),
+    Requirement(
+        "environments:cloud:limited",
+        "core 3.4",
+        "limited reads back with hosts and both switches, false by default.",
+    ),
+    Requirement(
+        "environments:cloud:hosts",
+        "core 3.4",
+        "allowed_hosts are host names or *.host; anything more is answered 400.",
+    ),
+    Requirement("environments:cloud:packages", "core 3.4", "Packages read back as six lists."),
+    Requirement(
+        "environments:cloud:packages-limited",
+        "core 3.4",
+        "Packages under limited networking need allow_package_managers.",
+    ),
+    Requirement("environments:self-hosted:bare", "core 3.5", "self_hosted has no other field."),
+    Requirement(
+        "environments:update:merge",
+        "core 3.3",
+        "Omitted config fields keep their value, also inside networking.",
+    ),
+    Requirement(
+        "environments:update:type",
+        "core 3.3",
+        "Another config type is answered 400 with code invalid_config_type_change.",
+    ),
+    Requirement(
+        "environments:update:metadata", "core 3.3", "null and the empty string delete a key."
+    ),
+    Requirement(
+        "environments:update:description",
+        "core 3.3",
+        "null clears; an empty description stays empty.",
+    ),
+    Requirement(
+        "environments:update:archived",
+        "core 3.3",
+        "Updating an archived one is answered 400 with code environment_archived.",
+    ),
+    Requirement(
+        "environments:archive:once",
+        "core 3.3",
+        "Archive is irreversible; repeating it succeeds silently.",
+    ),
+    Requirement(
+        "environments:archive:no-new-sessions",
+        "core 3.3",
+        "A session cannot be created in an archived environment.",
+    ),
+    Requirement(
+        "environments:delete:answer",
+        "core 1.2",
+        "Delete answers {id, type: environment_deleted}; later reads are 404.",
+    ),
+    Requirement(
+        "environments:delete:in-use", "core 3.3", "Delete is refused while a live session uses it."
+    ),
+    Requirement(
+        "environments:list:archived", "core 3.3", "include_archived shows archived ones too."
+    ),
+)
