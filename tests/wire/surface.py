@@ -31,13 +31,16 @@ def _plain(schema: Any) -> Any:
         return [_plain(item) for item in schema]
     if not isinstance(schema, dict):
         return schema
-    return {
-        key: {name: _plain(inner) for name, inner in value.items()}
-        if key == "properties"
-        else _plain(value)
-        for key, value in schema.items()
-        if key not in _DROPPED
-    }
+    return {key: _plain_value(key, value) for key, value in schema.items() if key not in _DROPPED}
+
+
+def _plain_value(key: str, value: Any) -> Any:
+    if key == "properties":
+        return {name: _plain(inner) for name, inner in value.items()}
+    if key == "enum":
+        # `typing` takes Literal["a", "b"] for Literal["b", "a"]: the order depends on imports.
+        return sorted(value)
+    return _plain(value)
 
 
 if __name__ == "__main__":
