@@ -1,0 +1,90 @@
+"""What works on this machine."""
+
+import os
+import socket
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+
+from gateway.config import Config, Endpoint, Models
+from gateway.doctor import Finding, examine
+
+
+def _finding(config: Config, name: str) -> Finding:
+    return next(finding for finding in examine(config) if finding.name == name)
+
+
+@pytest.fixture(autouse=True)
+def no_model_in_the_environment(monkeypatch: pytest.MonkeyPatch):
+    for name in ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_whatever_does_not_work_comes_with_a_remedy(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    found = examine(Config(data_dir=tmp_path / "data"))
+    assert {finding.name for finding in found if not finding.works} >= {
+        "bubblewrap",
+        "user namespaces",
+        "ripgrep",
+    }
+    assert all(bool(finding.remedy) == (not finding.works) for finding in found)
+
+
+def test_the_data_directory_need_not_exist_yet_and_is_not_made(tmp_path: Path):
+    finding = _finding(Config(data_dir=tmp_path / "a" / "b"), "data directory")
+    assert finding.works
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_data_directory_below_a_file_is_refused(tmp_path: Path):
+    (tmp_path / "file").touch()
+    assert not _finding(Config(data_dir=tmp_path / "file" / "data"), "data directory").works
+
+
+def test_a_program_that_fails_is_reported_in_its_own_words(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    stand_in = tmp_path / "bwrap"
+    stand_in.write_text("#!/bin/sh\necho 'No permissions to create new namespace' >&2\nexit 1\n")
+    stand_in.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    finding = _finding(Config(data_dir=tmp_path), "user namespaces")
+    assert not finding.works
+    assert finding.detail == "No permissions to create new namespace"
+
+
+class _Refusing(BaseHTTPRequestHandler):
+    def do_HEAD(self) -> None:
+        self.send_response(401)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's name
+        """Say nothing."""
+
+
+def test_an_endpoint_that_answers_anything_is_reachable(tmp_path: Path):
+    with HTTPServer(("127.0.0.1", 0), _Refusing) as server:
+        threading.Thread(target=server.handle_request, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        models = Models(endpoints={"mine": Endpoint(base_url=url)})
+        assert _finding(Config(data_dir=tmp_path, models=models), "model mine").works
+
+
+def test_an_endpoint_that_is_not_there_is_named(tmp_path: Path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+    models = Models(endpoints={"mine": Endpoint(base_url=url)})
+    finding = _finding(Config(data_dir=tmp_path, models=models), "model mine")
+    assert not finding.works
+    assert url in finding.detail
+
+
+def test_without_an_endpoint_the_gateway_says_how_to_get_a_model(tmp_path: Path):
+    finding = _finding(Config(data_dir=tmp_path), "model")
+    assert (finding.works, finding.required) == (False, False)
+    assert "ANTHROPIC_API_KEY" in finding.remedy
