@@ -1,0 +1,163 @@
+"""The store, opened: one object that holds every aggregate."""
+
+import sqlite3
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import anyio
+from sqlalchemy.exc import SQLAlchemyError
+
+from gateway.clock import Clock
+from gateway.errors import ApiError, StartError
+from gateway.store.agents import Agents
+from gateway.store.bus import Bus
+from gateway.store.engine import Database, Tx
+from gateway.store.environments import Environments
+from gateway.store.keys import Keys, add_default_workspace
+from gateway.store.leases import Leases, SoleLeases, take_all
+from gateway.store.lock import locked
+from gateway.store.log import Log
+from gateway.store.revision import bring_up
+from gateway.store.sandboxes import Sandboxes
+from gateway.store.sessions import Sessions
+from gateway.store.sqlite import SqliteDatabase
+from gateway.store.threads import Threads
+
+DATABASE = "wharfkeep.db"
+"""The file in the data directory."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Store:
+    """Everything durable, and the bus beside it."""
+
+    log: Log
+    leases: Leases
+    agents: Agents
+    environments: Environments
+    sessions: Sessions
+    threads: Threads
+    sandboxes: Sandboxes
+    keys: Keys
+    bus: Bus[Any]
+    close: Callable[[], Awaitable[None]]
+
+    async def aclose(self) -> None:
+        """Finish what was begun and let go of files, locks and connections."""
+        with anyio.CancelScope(shield=True):
+            await self.close()
+
+
+async def open_store(
+    url: str,
+    data_dir: Path,
+    *,
+    clock: Clock,
+    synchronous: Literal["NORMAL", "FULL"] = "NORMAL",
+    pool: int = 16,
+    serving: bool = True,
+) -> Store:
+    """Open the store, made or migrated first if need be.
+
+    Args:
+        url: ``postgresql://...``; empty means SQLite in `data_dir`.
+        data_dir: Made if it is missing, readable for its owner only.
+        clock: Where ids and instants come from.
+        synchronous: SQLite: NORMAL survives a killed process, FULL also a power cut.
+        pool: PostgreSQL: connections to work with, beside the one that holds the lock.
+        serving: Whether this process will run sessions. Only one such process may have a SQLite
+            data directory; others, such as a command that adds a key, may come beside it.
+
+    Raises:
+        StartError: The directory or the database cannot be used, or somebody else serves it.
+    """
+    if url:
+        return await _open_postgres(url, pool, clock, serving=serving)
+    return await _open_sqlite(data_dir, clock, synchronous, serving=serving)
+
+
+def _assemble(
+    db: Database,
+    leases: Leases,
+    bus: Bus[Any],
+    clock: Clock,
+    close: Callable[[], Awaitable[None]],
+) -> Store:
+    """The aggregates of one database."""
+    return Store(
+        log=Log(db, leases),
+        leases=leases,
+        agents=Agents(db),
+        environments=Environments(db),
+        sessions=Sessions(db),
+        threads=Threads(db),
+        sandboxes=Sandboxes(db),
+        keys=Keys(db, clock),
+        bus=bus,
+        close=close,
+    )
+
+
+async def _open_postgres(url: str, pool: int, clock: Clock, *, serving: bool) -> Store:
+    try:
+        import psycopg
+
+        from gateway.store.postgres import PostgresDatabase
+        from gateway.store.presence import Presence, SharedLeases
+    except ImportError as error:
+        raise StartError("PostgreSQL needs psycopg: install wharfkeep[postgres]") from error
+
+    def prepare(tx: Tx) -> None:
+        bring_up(tx)
+        add_default_workspace(tx, clock)
+
+    owner = clock.new_id("gtw")
+    try:
+        async with AsyncExitStack() as opened:
+            db = PostgresDatabase(url, pool=pool)
+            opened.push_async_callback(db.aclose)
+            await db.write(prepare)
+            presence = Presence(url, owner=owner, started_at=clock.now())
+            opened.push_async_callback(presence.aclose)
+            if serving:
+                await presence.start()
+            close = opened.pop_all().aclose
+    except (psycopg.Error, SQLAlchemyError, ApiError) as error:
+        raise StartError(f"cannot use the PostgreSQL database: {_one_line(error)}") from error
+    bus = Bus[Any](presence.relay if serving else None)
+    presence.hear(bus.nudge)
+    return _assemble(db, SharedLeases(db, clock, owner, presence.lost), bus, clock, close)
+
+
+def _one_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]
+
+
+async def _open_sqlite(
+    data_dir: Path, clock: Clock, synchronous: Literal["NORMAL", "FULL"], *, serving: bool
+) -> Store:
+    def prepare(tx: Tx) -> None:
+        bring_up(tx)
+        add_default_workspace(tx, clock)
+        if serving:
+            take_all(tx)
+
+    path = data_dir / DATABASE
+    try:
+        async with AsyncExitStack() as opened:
+            await anyio.Path(data_dir).mkdir(mode=0o700, parents=True, exist_ok=True)
+            if serving:
+                opened.enter_context(locked(data_dir))
+            db = SqliteDatabase(path, synchronous=synchronous)
+            opened.push_async_callback(db.aclose)
+            await db.write(prepare)
+            close = opened.pop_all().aclose
+    except OSError as error:
+        raise StartError(f"cannot use the data directory {data_dir}: {error.strerror}") from error
+    except (sqlite3.Error, SQLAlchemyError, ApiError) as error:
+        raise StartError(f"cannot use {path}: {_one_line(error)}") from error
+    leases = SoleLeases(db, clock, clock.new_id("gtw"))
+    return _assemble(db, leases, Bus[Any](), clock, close)
