@@ -1,0 +1,170 @@
+"""One running sandbox of the bubblewrap driver: what can be asked of it, and its end.
+
+How it was started is `sandbox.bubblewrap`'s business. It ends when a process of it dies, when its
+control line ends, when it misbehaves, or when it is destroyed; in each case everything inside is
+killed and cleared away at once, and only the layer waits for `destroy`.
+"""
+
+import logging
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Literal
+
+import anyio
+
+from sandbox.birth import Newborn
+from sandbox.channel import SocketChannel, closing, fetch, store
+from sandbox.contract import SandboxError, SandboxGone
+
+KILL_SECONDS = 10.0
+REMOVE_SECONDS = 60.0
+
+_log = logging.getLogger(__name__)
+
+
+class Cell:
+    """A `Sandbox`; `live` has to run for as long as it is of use."""
+
+    def __init__(
+        self,
+        *,
+        id: str,  # noqa: A002 - the contract's name
+        ref: str,
+        newborn: Newborn,
+        remove_layer: Callable[[], None],
+        call_seconds: float,
+    ) -> None:
+        """Take over a started sandbox; `remove_layer` blocks."""
+        self._id = id
+        self._ref = ref
+        self._newborn = newborn
+        self._switchboard = newborn.switchboard
+        self._processes = newborn.processes
+        self._remove_layer = remove_layer
+        self._call_seconds = call_seconds
+        self._buried = anyio.Event()
+        self._destroying = anyio.Lock()
+        self._layer_removed = False
+
+    @property
+    def id(self) -> str:
+        return self._id
+
+    @property
+    def ref(self) -> str:
+        return self._ref
+
+    @property
+    def complaints(self) -> str:
+        """The beginning of what was written to standard error inside, complete when it ended."""
+        return self._newborn.complaints.text
+
+    @property
+    def alive(self) -> bool:
+        if self._switchboard.over.is_set():
+            return False
+        return not any(process.exited for process in self._processes)
+
+    async def live(self) -> None:
+        """Serve the sandbox until it ends, then kill and clear away what is left."""
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._watch)
+                tasks.start_soon(self._newborn.complaints.drain)
+                await self._switchboard.serve()
+                tasks.cancel_scope.cancel()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._bury()
+
+    async def wait_ready(self) -> bool:
+        """Wait for the program inside; False if the sandbox ended before it was ready."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._cancel_when_over, tasks.cancel_scope)
+            await self._switchboard.ready.wait()
+            tasks.cancel_scope.cancel()
+        return self.alive and self._switchboard.ready.is_set()
+
+    async def claim(self, *, env: Mapping[str, str]) -> None:
+        with self._deadline("claim"):
+            await self._switchboard.claim(env)
+
+    async def open(
+        self,
+        target: Literal["tools", "spawn"],
+        *,
+        argv: Sequence[str] = (),
+        env: Mapping[str, str] | None = None,
+    ) -> SocketChannel:
+        with self._deadline("open"):
+            if target == "tools":
+                return await self._switchboard.dial("open", target="tools")
+            return await self._switchboard.dial(
+                "open", target="spawn", argv=list(argv), env=dict(env or {})
+            )
+
+    async def pull(self, path: str, *, max_bytes: int) -> bytes:
+        with self._deadline("pull"):
+            async with closing(await self._switchboard.dial("pull", path=path)) as channel:
+                return await fetch(channel, max_bytes)
+
+    async def push(self, path: str, data: bytes, *, mode: int = 0o644) -> None:
+        with self._deadline("push"):
+            order = {"path": path, "mode": mode}
+            async with closing(await self._switchboard.dial("push", **order)) as channel:
+                await store(channel, data)
+
+    async def destroy(self, *, keep_layer: bool = False) -> None:
+        self._switchboard.over.set()
+        async with self._destroying:
+            await self._buried.wait()  # bounded by the deadlines of the burial
+            if any(not process.exited for process in self._processes):
+                raise SandboxError(f"processes of the sandbox {self._id} cannot be killed")
+            if not keep_layer and not self._layer_removed:
+                # What takes longer goes on in its thread, or at the next start.
+                with anyio.move_on_after(REMOVE_SECONDS):
+                    await anyio.to_thread.run_sync(self._remove_layer, abandon_on_cancel=True)
+                self._layer_removed = True
+
+    async def _watch(self) -> None:
+        """Notice the death of the processes."""
+        await self._processes[0].wait()
+        self._switchboard.over.set()
+
+    async def _cancel_when_over(self, scope: anyio.CancelScope) -> None:
+        await self._switchboard.over.wait()
+        scope.cancel()
+
+    async def _bury(self) -> None:
+        for kill in (self._kill_processes, self._newborn.group.kill):
+            kill()
+            with anyio.move_on_after(KILL_SECONDS):
+                for process in self._processes:
+                    await process.wait()
+                break
+        try:
+            await anyio.to_thread.run_sync(self._newborn.clear)
+        except (OSError, SandboxError) as error:
+            _log.error("cannot clear away the sandbox %s: %s", self._id, error)
+        for process in self._processes:
+            if process.exited:
+                process.close()
+        self._newborn.complaints.read()
+        self._newborn.complaints.close()
+        self._buried.set()
+
+    def _kill_processes(self) -> None:
+        for process in self._processes:
+            process.kill()
+
+    @contextmanager
+    def _deadline(self, what: str) -> Generator[None]:
+        if not self.alive:
+            raise SandboxGone(f"the sandbox {self._id} is gone")
+        try:
+            with anyio.fail_after(self._call_seconds):
+                yield
+        except TimeoutError as error:
+            raise SandboxError(
+                f"the sandbox did not answer {what} within {self._call_seconds:g} seconds"
+            ) from error

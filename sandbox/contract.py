@@ -1,0 +1,195 @@
+"""What a sandbox is: the promises every driver keeps, and nothing about how.
+
+A driver makes places to run programs. The gateway asks for one, claims it for a session, and opens
+byte channels into it; what travels over a channel is not the sandbox's business. Everything that
+comes out of a sandbox is hostile.
+
+How a channel is made. The driver listens on a Unix socket that it owns and that the sandbox can
+only dial. The program inside (``toolservers.init``) dials it and sends one line,
+``{"token": TOKEN}``: that connection is the control line. To open a channel the driver writes
+``{"open": CHANNEL_ID, "target": "tools"}`` or ``{"open": CHANNEL_ID, "target": "spawn",
+"argv": [...], "env": {...}}`` on the control line; the program inside dials the same socket again
+with ``{"token": TOKEN, "channel": CHANNEL_ID}`` and from the next byte on that connection is the
+channel: newline-delimited JSON-RPC for ``tools``, the child's standard input and output for
+``spawn``. Other control lines: ``{"pull": CHANNEL_ID, "path": ...}``, ``{"push": CHANNEL_ID,
+"path": ..., "mode": ...}`` (file bytes on the channel, end of file ends it; after a push the
+program answers one line ``{"ok": true}`` or ``{"error": TEXT}``, a pull begins with such a line),
+``{"claim": {"env": {...}}}`` answered by ``{"claimed": true}``, and ``{"exit": true}``. The program
+inside says ``{"ready": true, "pid": N}`` first, ``{"failed": CHANNEL_ID, "error": TEXT}`` when a
+channel could not be opened, and ``{"exited": CHANNEL_ID, "status": N}`` when a spawned child ends.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol, TypeAlias
+
+Enforcement: TypeAlias = Literal["cgroup-v2", "cgroup-v1", "rlimit", "watchdog", "tmpfs", "none"]
+
+Requirement: TypeAlias = Literal[
+    "own_uid", "memory", "processes", "cpu", "disk", "kernel_isolation"
+]
+
+
+class SandboxError(Exception):
+    """The root of everything a driver raises."""
+
+
+class Unavailable(SandboxError):
+    """This driver cannot work on this machine; the message says what to do about it."""
+
+
+class Unsupported(SandboxError):
+    """The driver cannot do what was asked, or cannot honour a requirement of the spec."""
+
+
+class SandboxGone(SandboxError):
+    """The sandbox died or was destroyed; make another one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Bounds of one sandbox. Bytes, counts, and CPUs as a fraction of one core."""
+
+    memory: int = 2 * 1024**3
+    processes: int = 512
+    cpus: float = 2.0
+    open_files: int = 4096
+    file_size: int = 4 * 1024**3
+    tmp: int = 512 * 1024**2
+    """Bytes of each in-memory directory such as /tmp."""
+    disk: int = 10 * 1024**3
+    """Bytes of the writable layer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SandboxSpec:
+    """A place to run programs, before it belongs to anyone."""
+
+    id: str
+    """Names the sandbox and its layer; safe as a file name."""
+    limits: Limits = field(default_factory=Limits)
+    require: frozenset[Requirement] = frozenset()
+    """What must be enforced; a driver that cannot raises `Unsupported`."""
+    egress: Path | None = None
+    """The Unix socket of an egress proxy; None means no network at all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What a driver can do on this machine, found by trying it."""
+
+    driver: str
+    isolation: str
+    """One line for people: what stands between a program inside and this machine."""
+    own_uid: bool
+    """Each sandbox runs under a host user id of its own."""
+    limits: Mapping[str, Enforcement]
+    """For each field of `Limits`: what enforces it here."""
+    notes: tuple[str, ...] = ()
+    """What is not enforced here, each with the remedy."""
+
+
+class Channel(Protocol):
+    """A byte stream into a sandbox, in both directions."""
+
+    async def send(self, data: bytes) -> None:
+        """Write all of `data`.
+
+        Raises:
+            SandboxGone: The other side is gone.
+        """
+        ...
+
+    async def receive(self, max_bytes: int = 65536) -> bytes:
+        """Read what is there, at least one byte; ``b""`` at the end of the stream."""
+        ...
+
+    async def aclose(self) -> None: ...
+
+
+class Sandbox(Protocol):
+    """One isolated process tree and its writable layer."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def ref(self) -> str:
+        """What `Driver.adopt` needs to find this sandbox, or its layer, after a restart."""
+        ...
+
+    @property
+    def alive(self) -> bool: ...
+
+    async def claim(self, *, env: Mapping[str, str]) -> None:
+        """Give the sandbox to a session: its identity and environment arrive only now."""
+        ...
+
+    async def open(
+        self,
+        target: Literal["tools", "spawn"],
+        *,
+        argv: Sequence[str] = (),
+        env: Mapping[str, str] | None = None,
+    ) -> Channel:
+        """Open a channel to the tool server, or to a new program.
+
+        Raises:
+            SandboxGone: The sandbox is dead; every later call raises it too.
+        """
+        ...
+
+    async def pull(self, path: str, *, max_bytes: int) -> bytes:
+        """Read a file as the program inside sees it; the host never follows the path.
+
+        Raises:
+            FileNotFoundError: There is no such file inside.
+            SandboxError: It is not a regular file, or larger than `max_bytes`.
+        """
+        ...
+
+    async def push(self, path: str, data: bytes, *, mode: int = 0o644) -> None:
+        """Write a file as the program inside would, parents included."""
+        ...
+
+    async def destroy(self, *, keep_layer: bool = False) -> None:
+        """Kill the whole process tree and, unless kept, remove the layer. Idempotent."""
+        ...
+
+
+class Driver(Protocol):
+    """Makes sandboxes of one kind."""
+
+    async def probe(self) -> Capabilities:
+        """Try the real thing once.
+
+        Raises:
+            Unavailable: It does not work here; the message names the remedy.
+        """
+        ...
+
+    async def create(self, spec: SandboxSpec) -> Sandbox:
+        """Start a sandbox; returns when the program inside said that it is ready.
+
+        Raises:
+            Unsupported: A requirement of the spec cannot be enforced here.
+            Unavailable: It did not start.
+        """
+        ...
+
+    async def adopt(self, ref: str, spec: SandboxSpec) -> Sandbox:
+        """Start again on the layer that an earlier process left behind; processes are lost.
+
+        Raises:
+            SandboxGone: The layer is not there any more.
+        """
+        ...
+
+    async def reap(self, keep: frozenset[str] = frozenset()) -> list[str]:
+        """Remove what earlier processes left, but for the refs to keep. Returns what went."""
+        ...
+
+    async def aclose(self) -> None:
+        """Destroy every live sandbox, keeping layers, and release the machine's resources."""
+        ...

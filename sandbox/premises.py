@@ -1,0 +1,168 @@
+"""What the bubblewrap driver stands on: the tools of this machine and its own directories.
+
+Found and prepared once, before the first sandbox. Everything here blocks; it belongs in a thread.
+"""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from sandbox import diagnosis, seccomp
+from sandbox.bundle import bundle
+from sandbox.contract import Enforcement, Requirement, Unavailable
+from sandbox.layer import usable_root
+from sandbox.limits import Cgroups, enforcement, find
+from sandbox.view import Interpreter, find_python, make_etc
+
+_ASK_SECONDS = 10.0
+_ENFORCED_BY: Mapping[Requirement, str] = {
+    "memory": "memory",
+    "processes": "processes",
+    "cpu": "cpus",
+    "disk": "disk",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Premises:
+    """A machine on which sandboxes can be started, as far as one can tell without starting one."""
+
+    bwrap: str
+    python: Interpreter
+    root: Path
+    """What sandboxes leave on disk is below here, and belongs to one gateway at a time."""
+    program: Path
+    etc: Path
+    filter: bytes
+    cgroups: Cgroups | None
+    own_uid: bool
+    moved: bool
+    """Whether the data directory was of no use."""
+
+    @property
+    def layers(self) -> Path:
+        return self.root / "layers"
+
+    @property
+    def sockets(self) -> Path:
+        return self.root / "sockets"
+
+    @property
+    def trash(self) -> Path:
+        return self.root / "trash"
+
+    @property
+    def limits(self) -> Mapping[str, Enforcement]:
+        """What enforces each field of `Limits`."""
+        return enforcement(self.cgroups, own_uid=self.own_uid)
+
+    def lacking(self, requirement: Requirement) -> str | None:
+        """Why a requirement cannot be honoured, as a sentence; None if it can."""
+        if requirement == "kernel_isolation":
+            return "programs in a bubblewrap sandbox share this machine's kernel"
+        if requirement == "own_uid":
+            return None if self.own_uid else _SHARED_UID
+        if self.limits[_ENFORCED_BY[requirement]] != "none":
+            return None
+        return _UNLIMITED_DISK if requirement == "disk" else _unlimited(requirement)
+
+    def notes(self) -> tuple[str, ...]:
+        """What is not enforced here, each with the remedy."""
+        wanted: tuple[Requirement, ...] = ("own_uid", *_ENFORCED_BY)
+        notes = [note for note in map(self.lacking, wanted) if note is not None]
+        if self.moved:
+            notes.append(
+                f"layers live in {self.root}, because sandbox users cannot enter the data "
+                "directory: choose one whose parent directories have mode 0711 or wider"
+            )
+        return tuple(notes)
+
+
+_SHARED_UID = "all sandboxes run under this user's id: run the gateway as root"
+_UNLIMITED_DISK = "disk space is not limited: give the data directory a file system of its own"
+
+
+def _unlimited(what: str) -> str:
+    return (
+        f"{what} is not limited: run the gateway as root, or in a control group delegated to it "
+        "(systemd: Delegate=yes)"
+    )
+
+
+def prepare(*, data_dir: Path, program: Path | None, bwrap: str, python: Path) -> Premises:
+    """Look for what is needed and make the directories.
+
+    Raises:
+        Unavailable: Something is missing; the message says what to do.
+    """
+    found = shutil.which(bwrap)
+    if found is None:
+        raise Unavailable(diagnosis.missing())
+    if complaint := diagnosis.too_old(_ask(found, "--version")):
+        raise Unavailable(complaint)
+    own_uid = os.geteuid() == 0
+    try:
+        root = usable_root(data_dir)
+        open_to_sandboxes = 0o711 if own_uid else 0o700
+        for name, mode in (
+            ("layers", open_to_sandboxes),
+            ("sockets", open_to_sandboxes),
+            ("runtime", 0o755),
+            ("trash", 0o700),
+        ):
+            (root / name).mkdir(exist_ok=True)
+            (root / name).chmod(mode)
+        interpreter = find_python(python)
+        runtime = root / "runtime"
+        return Premises(
+            bwrap=found,
+            python=interpreter,
+            root=root,
+            program=_install(program, runtime) if program else bundle(interpreter.host, runtime),
+            etc=_install_etc(runtime),
+            filter=seccomp.program(),
+            cgroups=find(f"wharfkeep-{_digest(os.fsencode(root))}"),
+            own_uid=own_uid,
+            moved=not root.is_relative_to(os.path.realpath(data_dir)),
+        )
+    except OSError as error:
+        raise Unavailable(f"cannot prepare directories for sandboxes: {error}") from error
+
+
+def _ask(program: str, option: str) -> str:
+    try:
+        answer = subprocess.run(
+            [program, option], capture_output=True, timeout=_ASK_SECONDS, check=False, env={}
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return answer.stdout.decode(errors="replace")
+
+
+def _install(program: Path, runtime: Path) -> Path:
+    """Copy the program to where sandbox users can read it and nobody replaces it under them."""
+    data = program.read_bytes()
+    place = runtime / f"program-{_digest(data)}.pyz"
+    if not place.exists():
+        with tempfile.NamedTemporaryFile(dir=runtime, delete=False) as file:
+            file.write(data)
+        Path(file.name).chmod(0o444)
+        Path(file.name).replace(place)
+    return place
+
+
+def _install_etc(runtime: Path) -> Path:
+    """Make the synthetic ``/etc`` anew: the host's may have changed."""
+    place = runtime / "etc"
+    place.mkdir(exist_ok=True)
+    make_etc(place)
+    return place
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.blake2b(data, digest_size=8).hexdigest()

@@ -1,0 +1,225 @@
+"""What a program inside a sandbox sees: its file system, namespaces and environment.
+
+This is the one place that says so, as arguments of ``bwrap`` (0.8 or later). Nothing of the host
+is writable but the layer; nothing of the host is readable but ``/usr`` and a few public files of
+``/etc``; there is no network.
+"""
+
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sandbox.contract import Limits, Unavailable
+from sandbox.layer import MOUNTS, Layer
+from sandbox.switchboard import SOCKET_NAME
+
+RUNTIME = "/opt/wharfkeep"
+"""Where the gateway's own files appear. Its parent is read-only, so it stays what it is."""
+PROGRAM = f"{RUNTIME}/program.pyz"
+SOCKET = f"{RUNTIME}/gateway/{SOCKET_NAME}"
+EGRESS = f"{RUNTIME}/egress"
+PYTHON_PREFIX = f"{RUNTIME}/python"
+
+USER_ID = 1000
+"""User and group inside, whichever they are outside."""
+
+ENVIRONMENT: Mapping[str, str] = {
+    "PATH": "/home/agent/.local/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "HOME": "/home/agent",
+    "USER": "agent",
+    "LOGNAME": "agent",
+    "SHELL": "/bin/bash",
+    "LANG": "C.UTF-8",
+    "PIP_BREAK_SYSTEM_PACKAGES": "1",
+    "PIP_USER": "1",
+}
+
+_ASK_SECONDS = 10.0
+_ROOT_DIRECTORIES = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
+_MEMORY_DIRECTORIES = {
+    "/tmp": "1777",  # noqa: S108 - the sandbox's own
+    "/dev/shm": "1777",  # noqa: S108 - as above
+    "/run": "0755",
+}
+"""Where programs may write without it reaching a disk -> its mode."""
+_PUBLIC_ETC = (
+    "alternatives",
+    "ca-certificates",
+    "ld.so.cache",
+    "localtime",
+    "pki/ca-trust/extracted",
+    "pki/tls/certs",
+    "ssl/certs",
+    "ssl/openssl.cnf",
+)
+_ETC: Mapping[str, str] = {
+    "passwd": (
+        "root:x:0:0:root:/nonexistent:/usr/sbin/nologin\n"
+        f"agent:x:{USER_ID}:{USER_ID}:agent:/home/agent:/bin/bash\n"
+        "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
+    ),
+    "group": f"root:x:0:\nagent:x:{USER_ID}:\nnogroup:x:65534:\n",
+    "hosts": "127.0.0.1 localhost sandbox\n::1 localhost sandbox\n",
+    "hostname": "sandbox\n",
+    "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
+    "resolv.conf": "",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Interpreter:
+    """The Python that runs the program inside."""
+
+    path: str
+    """Where it is inside."""
+    host: Path
+    """Where it is outside."""
+    prefix: Path | None = None
+    """The host's installation to show at `PYTHON_PREFIX`, if it is not below ``/usr``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """What differs from sandbox to sandbox."""
+
+    layer: Layer
+    socket_directory: Path
+    program: Path
+    etc: Path
+    """Made by `make_etc`."""
+    limits: Limits
+    egress: Path | None
+    python: Interpreter
+
+
+def find_python(system: Path = Path("/usr/bin/python3")) -> Interpreter:
+    """Choose the interpreter inside: the system's, else the one the gateway itself runs on.
+
+    Raises:
+        Unavailable: Neither is there.
+    """
+    if system.is_relative_to("/usr") and _is_recent(system):
+        return Interpreter(str(system), system)
+    prefix = Path(sys.base_prefix)
+    name = f"bin/python{sys.version_info.major}.{sys.version_info.minor}"
+    if not (prefix / name).exists():
+        raise Unavailable(f"there is no Python 3.9 or newer at {system}: install python3")
+    return Interpreter(f"{PYTHON_PREFIX}/{name}", prefix / name, prefix)
+
+
+def make_etc(directory: Path) -> None:
+    """Write a small ``/etc`` with a mount point for each of the host's files that are shown."""
+    for name, text in _ETC.items():
+        place = directory / name
+        place.write_text(text)
+        place.chmod(0o644)
+    for name in _PUBLIC_ETC:
+        source = Path("/etc", name)
+        if source.is_dir():
+            (directory / name).mkdir(parents=True, exist_ok=True)
+        elif source.exists():
+            (directory / name).parent.mkdir(parents=True, exist_ok=True)
+            (directory / name).touch()
+    for place in (directory, *filter(Path.is_dir, directory.rglob("*"))):
+        place.chmod(0o755)  # whatever the umask is
+
+
+def arguments(view: View, *, seccomp: int, info: int, prefix: int | None = None) -> Sequence[str]:
+    """The options of bwrap, without the command.
+
+    `seccomp` is the descriptor with the filter, `info` the one to write process ids to, `prefix`
+    the opened installation of the interpreter, if it has one.
+    """
+    return [
+        *_isolation(seccomp=seccomp, info=info),
+        *_system(view.etc),
+        *_memory_directories(view.limits),
+        *_layer(view.layer),
+        *_runtime(view, prefix),
+        *("--remount-ro", "/dev", "--remount-ro", "/"),
+        *("--chdir", MOUNTS["workspace"]),
+    ]
+
+
+# What `python PROGRAM` would do, without `runpy`, whose imports take as long as all the others.
+_START = (
+    "import sys; sys.path.insert(0, sys.argv.pop(1)); "
+    "from toolservers.__main__ import main; main()"
+)
+
+
+def command(view: View) -> Sequence[str]:
+    """The program to run inside; it reads its token from standard input."""
+    return [view.python.path, "-I", "-S", "-c", _START, PROGRAM, "--socket", SOCKET]
+
+
+def _is_recent(python: Path) -> bool:
+    question = "import sys; sys.exit(sys.version_info < (3, 9))"
+    try:
+        return not subprocess.run(
+            [python, "-I", "-S", "-c", question],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_ASK_SECONDS,
+            check=False,
+            env={},
+        ).returncode
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+
+
+def _isolation(*, seccomp: int, info: int) -> list[str]:
+    options = [
+        *("--unshare-all", "--unshare-user", "--disable-userns", "--cap-drop", "ALL"),
+        # As the first process the program cannot be killed by others inside, and everything
+        # inside ends when it does.
+        *("--die-with-parent", "--new-session", "--as-pid-1"),
+        *("--uid", str(USER_ID), "--gid", str(USER_ID), "--hostname", "sandbox"),
+        *("--seccomp", str(seccomp), "--info-fd", str(info)),
+    ]
+    for name, value in ENVIRONMENT.items():
+        options += ["--setenv", name, value]
+    return options
+
+
+def _system(etc: Path) -> list[str]:
+    options = ["--ro-bind", "/usr", "/usr"]
+    for name in _ROOT_DIRECTORIES:
+        place = Path("/", name)
+        if place.is_symlink():
+            options += ["--symlink", str(place.readlink()), f"/{name}"]
+        elif place.is_dir():
+            options += ["--ro-bind", f"/{name}", f"/{name}"]
+    options += ["--ro-bind", str(etc), "/etc"]
+    for name in _PUBLIC_ETC:
+        if (etc / name).exists():
+            options += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
+    return [*options, "--proc", "/proc", "--dev", "/dev"]
+
+
+def _memory_directories(limits: Limits) -> list[str]:
+    options = ["--dir", "/var"]
+    for place, mode in _MEMORY_DIRECTORIES.items():
+        options += ["--perms", mode, "--size", str(limits.tmp), "--tmpfs", place]
+    for name in ("tmp", "run"):
+        options += ["--symlink", f"../{name}", f"/var/{name}"]
+    return options
+
+
+def _layer(layer: Layer) -> list[str]:
+    options: list[str] = []
+    for directory, place in MOUNTS.items():
+        options += ["--bind", str(layer.path / directory), place]
+    return options
+
+
+def _runtime(view: View, prefix: int | None) -> list[str]:
+    options = ["--ro-bind", str(view.program), PROGRAM]
+    options += ["--ro-bind", str(view.socket_directory), str(Path(SOCKET).parent)]
+    if prefix is not None:
+        options += ["--ro-bind-fd", str(prefix), PYTHON_PREFIX]
+    if view.egress is not None:
+        options += ["--ro-bind", str(view.egress), EGRESS]
+    return options
