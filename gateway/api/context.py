@@ -1,0 +1,79 @@
+"""What a handler is given and what it gives back. Nothing of HTTP servers is in here."""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
+
+from gateway.clock import Clock
+from gateway.config import Config
+from gateway.loop.wake import Wake
+from gateway.model.catalogue import Catalogue
+from gateway.model.contract import Model
+from gateway.model.price import Prices
+from gateway.store.bus import Bus
+from gateway.store.store import Store
+from gateway.wire.requests import Request
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gateway:
+    """Everything handlers work with; the same for all requests."""
+
+    config: Config
+    store: Store
+    bus: Bus[Any]
+    clock: Clock
+    model: Model
+    catalogue: Catalogue
+    prices: Prices
+    wake: Wake
+    discard: Callable[[str], Awaitable[None]]
+    """Removes the sandbox of a deleted session, and its files."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiCall:
+    """One authenticated request, matched to its endpoint."""
+
+    workspace: str
+    key: str
+    """The id of the API key it came with."""
+    organization: str
+    path: Mapping[str, str]
+    """The parameters of the path, by name."""
+    query: bytes
+    """The query string as it came."""
+    body: Callable[[], Awaitable[bytes]]
+    """Reads the whole body, decoded; raises `TooLarge` and `InvalidRequest`. Call it once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A finished JSON answer, always with status 200 (spec/resources E-25)."""
+
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """Server-sent events, until the generator ends or the client goes."""
+
+    chunks: AsyncGenerator[bytes, None]
+
+
+Answer: TypeAlias = Reply | Stream
+
+
+class Handle(Protocol):
+    """What stands behind an endpoint."""
+
+    async def __call__(self, gateway: Gateway, call: ApiCall, /) -> Answer: ...
+
+
+async def parsed(gateway: Gateway, call: ApiCall, request: Request) -> dict[str, Any]:
+    """Read and validate the body of a call.
+
+    Raises:
+        InvalidRequest: The message names the fields and the rules they break.
+    """
+    return request.parse(await call.body(), strict=gateway.config.server.strict_bodies)

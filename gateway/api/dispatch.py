@@ -1,0 +1,38 @@
+"""What happens to every request before and after its handler."""
+
+from functools import partial
+
+from gateway.api import body
+from gateway.api.auth import Keyring
+from gateway.api.context import ApiCall, Gateway
+from gateway.api.exchange import Exchange
+from gateway.api.router import Router
+from gateway.wire import betas
+
+
+class Dispatch:
+    """Takes an exchange to its endpoint: path, key, version, beta, handler, answer."""
+
+    def __init__(self, gateway: Gateway, router: Router) -> None:
+        self._gateway = gateway
+        self._router = router
+        self._keyring = Keyring(gateway.config, gateway.store.keys, gateway.clock)
+
+    async def __call__(self, exchange: Exchange) -> None:
+        """Answer the exchange, or raise the `ApiError` to answer it with."""
+        endpoint, path = self._router.find(exchange.method, exchange.path)
+        if not endpoint.public:
+            await self._keyring.admit(exchange)
+        betas.parse_version(exchange.lines(b"anthropic-version"))
+        if endpoint.beta is not None:
+            given = betas.parse_betas(exchange.lines(b"anthropic-beta"))
+            betas.require(given, endpoint.beta, strict=self._gateway.config.server.strict_betas)
+        call = ApiCall(
+            workspace=exchange.workspace or "",
+            key=exchange.key or "",
+            organization=exchange.organization or "",
+            path=path,
+            query=exchange.query,
+            body=partial(body.read, exchange, self._gateway.config.server.max_body),
+        )
+        await exchange.answer(await endpoint.handle(self._gateway, call))

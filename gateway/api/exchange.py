@@ -1,0 +1,146 @@
+"""One HTTP request and its answer, on the wire: the only file that speaks ASGI.
+
+What is asked and what is answered is decided elsewhere; here it becomes messages, with the headers
+every answer carries (spec/resources 8.2).
+"""
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import aclosing
+from typing import Any, TypeAlias
+
+import anyio
+
+from gateway.api.context import Answer, Reply, Stream
+from gateway.errors import ApiError
+from gateway.wire import envelope, sse
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+SEND_SECONDS = 60.0
+"""How long a client may refuse to take what is sent before it counts as gone."""
+
+_JSON: envelope.Headers = [(b"content-type", b"application/json")]
+_EVENTS: envelope.Headers = [
+    (b"content-type", b"text/event-stream"),
+    (b"cache-control", b"no-store"),
+    (b"x-accel-buffering", b"no"),
+]
+
+
+class Gone(Exception):
+    """The client went away before it had its answer."""
+
+
+class Exchange:
+    """A request, and the means to answer it once.
+
+    `workspace` and `organization` are set by whoever authenticates; from then on every answer
+    names them.
+    """
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
+        self.method: str = scope["method"]
+        self.path: str = scope["path"]
+        self.query: bytes = scope["query_string"]
+        self.request_id = request_id
+        self.workspace: str | None = None
+        self.organization: str | None = None
+        self.key: str | None = None
+        self.status = 0
+        """What was answered; 0 before."""
+        self._headers: list[tuple[bytes, bytes]] = list(scope["headers"])
+        self._receive = receive
+        self._send = send
+        self._streaming = False
+
+    def header(self, name: bytes) -> str:
+        """The first line of a header, by its lower-case name; empty when there is none."""
+        return next(iter(self.lines(name)), "")
+
+    def lines(self, name: bytes) -> list[str]:
+        """Every line of a header."""
+        return [value.decode("latin-1") for key, value in self._headers if key == name]
+
+    async def receive(self) -> tuple[bytes, bool]:
+        """The next part of the body, and whether there is more.
+
+        Raises:
+            Gone: The client went away.
+        """
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            raise Gone
+        return message.get("body", b""), message.get("more_body", False)
+
+    async def answer(self, answer: Answer) -> None:
+        """Send the answer; a stream until it ends or the client goes.
+
+        Raises:
+            Gone: The client does not take it.
+        """
+        match answer:
+            case Reply(body):
+                await self._whole(200, body, self._always())
+            case Stream():
+                await self._stream(answer)
+
+    async def refuse(self, error: ApiError, extra: envelope.Headers | None = None) -> None:
+        """Send an error in the API's envelope; inside a stream that has begun, as its last event.
+
+        Raises:
+            Gone: The client does not take it.
+        """
+        body = envelope.error_bytes(error, self.request_id)
+        if self._streaming:
+            await self._body(sse.error_frame(body), more=False)
+        elif not self.status:
+            headers = envelope.error_headers(
+                error,
+                self.request_id,
+                workspace=self.workspace,
+                organization=self.organization,
+            )
+            await self._whole(error.status, body, headers + (extra or []))
+
+    def _always(self) -> envelope.Headers:
+        return envelope.headers(
+            self.request_id, workspace=self.workspace, organization=self.organization
+        )
+
+    async def _whole(self, status: int, body: bytes, headers: envelope.Headers) -> None:
+        length = (b"content-length", str(len(body)).encode())
+        await self._start(status, [*_JSON, length, *headers])
+        await self._body(body, more=False)
+
+    async def _stream(self, stream: Stream) -> None:
+        await self._start(200, [*_EVENTS, *self._always()])
+        self._streaming = True
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._leave, tasks.cancel_scope)
+            async with aclosing(stream.chunks) as chunks:
+                async for chunk in chunks:
+                    await self._body(chunk, more=True)
+            tasks.cancel_scope.cancel()
+        await self._body(b"", more=False)
+
+    async def _leave(self, scope: anyio.CancelScope) -> None:
+        """End the stream when its client does."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        scope.cancel()
+
+    async def _start(self, status: int, headers: envelope.Headers) -> None:
+        self.status = status
+        await self._put({"type": "http.response.start", "status": status, "headers": headers})
+
+    async def _body(self, body: bytes, *, more: bool) -> None:
+        await self._put({"type": "http.response.body", "body": body, "more_body": more})
+
+    async def _put(self, message: MutableMapping[str, Any]) -> None:
+        try:
+            with anyio.fail_after(SEND_SECONDS):
+                await self._send(message)
+        except (OSError, TimeoutError) as error:
+            raise Gone from error

@@ -1,0 +1,107 @@
+"""Every URL of the gateway, on one screen.
+
+A line says: the path, who answers, what comes back, and what is read from the body or the query.
+Everything needs an API key unless it is public; under `strict_betas` everything that has a beta is
+hidden from requests without its header. What is not here is answered 404, what is here for another
+method 405, both in the API's envelope; nothing is ever redirected.
+"""
+
+from functools import cache, partial
+
+from anyio import to_thread
+
+from gateway.api import (
+    agents,
+    environments,
+    events,
+    health,
+    models,
+    openapi,
+    resources,
+    sessions,
+    stream,
+    threads,
+)
+from gateway.api.context import ApiCall, Gateway, Reply
+from gateway.api.dispatch import Dispatch
+from gateway.api.middleware import AsgiApp, supervised
+from gateway.api.router import Endpoint, Many, Router
+from gateway.wire import queries as query
+from gateway.wire import requests as body
+from gateway.wire import responses as shape
+
+get = partial(Endpoint, "GET")
+post = partial(Endpoint, "POST")
+delete = partial(Endpoint, "DELETE")
+
+AGENTS, AGENT = "/v1/agents", "/v1/agents/{agent_id}"
+ENVIRONMENTS, ENVIRONMENT = "/v1/environments", "/v1/environments/{environment_id}"
+SESSIONS, SESSION = "/v1/sessions", "/v1/sessions/{session_id}"
+EVENTS = SESSION + "/events"
+RESOURCES, RESOURCE = SESSION + "/resources", SESSION + "/resources/{resource_id}"
+THREADS, THREAD = SESSION + "/threads", SESSION + "/threads/{thread_id}"
+
+
+async def document(_gateway: Gateway, _call: ApiCall) -> Reply:
+    """``GET /wharfkeep/v1/openapi.json``: the table below, for machines."""
+    return Reply(await to_thread.run_sync(_described))
+
+
+ENDPOINTS = (
+    # Agents
+    post(AGENTS, agents.create, shape.AGENT, body.AGENT_CREATE),
+    get(AGENTS, agents.list_, Many(shape.AGENT), query.AGENT_LIST),
+    get(AGENT, agents.retrieve, shape.AGENT, query.AGENT_RETRIEVE),
+    post(AGENT, agents.update, shape.AGENT, body.AGENT_UPDATE),
+    post(AGENT + "/archive", agents.archive, shape.AGENT),
+    get(AGENT + "/versions", agents.versions, Many(shape.AGENT), query.AGENT_VERSIONS),
+    # Environments
+    post(ENVIRONMENTS, environments.create, shape.ENVIRONMENT, body.ENVIRONMENT_CREATE),
+    get(ENVIRONMENTS, environments.list_, Many(shape.ENVIRONMENT), query.ENVIRONMENT_LIST),
+    get(ENVIRONMENT, environments.retrieve, shape.ENVIRONMENT),
+    post(ENVIRONMENT, environments.update, shape.ENVIRONMENT, body.ENVIRONMENT_UPDATE),
+    delete(ENVIRONMENT, environments.delete, shape.DELETED_ENVIRONMENT),
+    post(ENVIRONMENT + "/archive", environments.archive, shape.ENVIRONMENT),
+    # Sessions
+    post(SESSIONS, sessions.create, shape.SESSION, body.SESSION_CREATE),
+    get(SESSIONS, sessions.list_, Many(shape.SESSION, "two_way"), query.SESSION_LIST),
+    get(SESSION, sessions.retrieve, shape.SESSION),
+    post(SESSION, sessions.update, shape.SESSION, body.SESSION_UPDATE),
+    delete(SESSION, sessions.delete, shape.DELETED_SESSION),
+    post(SESSION + "/archive", sessions.archive, shape.SESSION),
+    # What happens in a session
+    post(EVENTS, events.send, Many(shape.SESSION_EVENT, "whole"), body.EVENTS_SEND),
+    get(EVENTS, events.list_, Many(shape.SESSION_EVENT), query.EVENT_LIST),
+    get(
+        EVENTS + "/stream", stream.session, Many(shape.SESSION_EVENT, "stream"), query.EVENT_STREAM
+    ),
+    # Its threads
+    get(THREADS, threads.list_, Many(shape.SESSION_THREAD), query.THREAD_LIST),
+    get(THREAD, threads.retrieve, shape.SESSION_THREAD),
+    post(THREAD + "/archive", threads.archive, shape.SESSION_THREAD),
+    get(THREAD + "/events", events.list_thread, Many(shape.SESSION_EVENT), query.THREAD_EVENT_LIST),
+    get(THREAD + "/stream", stream.thread, Many(shape.SESSION_EVENT, "stream"), query.EVENT_STREAM),
+    # What is mounted into it
+    get(RESOURCES, resources.list_, Many(shape.SESSION_RESOURCE), query.RESOURCE_LIST),
+    post(RESOURCES, resources.add, shape.SESSION_RESOURCE, body.RESOURCE_ADD),
+    get(RESOURCE, resources.retrieve, shape.SESSION_RESOURCE),
+    post(RESOURCE, resources.update, shape.SESSION_RESOURCE, body.RESOURCE_UPDATE),
+    delete(RESOURCE, resources.delete, shape.DELETED_RESOURCE),
+    # Models
+    get("/v1/models", models.list_, Many(shape.MODEL, "by_id"), query.MODEL_LIST, beta=None),
+    get("/v1/models/{model_id}", models.retrieve, shape.MODEL, beta=None),
+    # The gateway itself
+    get("/v1/organizations/me", health.organization, beta=None),
+    get("/healthz", health.check, beta=None, public=True),
+    get("/wharfkeep/v1/openapi.json", document, beta=None, public=True),
+)
+
+
+@cache
+def _described() -> bytes:
+    return openapi.describe(ENDPOINTS)
+
+
+def application(gateway: Gateway) -> AsgiApp:
+    """The whole API as one ASGI application."""
+    return supervised(Dispatch(gateway, Router(ENDPOINTS)), gateway.clock)
