@@ -89,7 +89,7 @@ def serve(listen: str | None, data_dir: Path | None, file: Path | None) -> None:
     """Serve the API until SIGTERM or Ctrl-C."""
     config = _settings(file, data_dir, listen)
 
-    from gateway.app import run
+    from gateway.server import run
 
     run(config)
 

@@ -274,9 +274,27 @@ def load(path: Path | None = None, **flags: Any) -> Config:
         except tomllib.TOMLDecodeError as error:
             raise ConfigError(f"{path} is not TOML: {error}") from error
     try:
-        config = Config(**document)
-        return config.model_copy(update=flags) if flags else config
+        config = Config(**document).model_copy(update=flags)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the configuration"
         raise ConfigError(f"{where}: {first['msg']}") from error
+    return _with_secrets(config)
+
+
+def _with_secrets(config: Config) -> Config:
+    """Read the secrets that are given as files; the file wins over a value beside it."""
+    changes: dict[str, Any] = {}
+    if config.api_key_file is not None:
+        changes["api_key"] = SecretStr(_secret("api_key_file", config.api_key_file))
+    if config.store.url_file is not None:
+        url = _secret("store.url_file", config.store.url_file)
+        changes["store"] = config.store.model_copy(update={"url": url})
+    return config.model_copy(update=changes)
+
+
+def _secret(name: str, path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{name}: cannot read {path}: {error}") from error

@@ -262,8 +262,12 @@ class Runner:
     def _idle(self, rest: machine.Rest) -> list[draft.Draft]:
         """The last events of a turn; none when the session already rests for this reason."""
         state, thread = self._journal.state, self._journal.state.main
-        known = state.stop_reason or "end_turn"
-        if state.status == "idle" and (known, state.shown_waiting) == (rest.reason, rest.event_ids):
+        reason = rest.reason
+        if reason == "end_turn" and self._over_budget():
+            # The thread has ended its turn; the session cannot start another (spec/core 8.6).
+            reason = "budget_reached"
+        known = (state.stop_reason or "end_turn", state.shown_waiting)
+        if state.status == "idle" and known == (reason, rest.event_ids):
             return []
         drafts: list[draft.Draft] = []
         if thread.status != "idle":
@@ -271,8 +275,8 @@ class Runner:
             drafts.append(
                 draft.thread_idle(thread.id, name, rest.reason, rest.event_ids, rest.details)
             )
-        drafts.append(draft.usage(self._usage(), self._journal.session.head.budget))
-        drafts.append(draft.session_idle(rest.reason, rest.event_ids, rest.details))
+        drafts.append(draft.usage(self._usage(), self._journal.session.body["budget"]))
+        drafts.append(draft.session_idle(reason, rest.event_ids, rest.details))
         return drafts
 
     def _usage(self) -> dict[str, object]:
@@ -287,7 +291,7 @@ class Runner:
 
     def _over_budget(self) -> bool:
         """Whether the exact cost has reached the session's cap (spec/core 8.6)."""
-        budget = self._journal.session.head.budget
+        budget = self._journal.session.body["budget"]
         if budget is None:
             return False
         state = self._journal.state

@@ -184,7 +184,7 @@ class MessagesClient:
 
 
 def _load() -> None:
-    for name in ("aiohttp", "httpx2", "anthropic.resources.messages"):
+    for name in ("aiohttp", "httpx2", "anthropic", "anthropic.resources.messages"):
         import_module(name)
 
 

@@ -55,6 +55,7 @@ class Request:
 
 @cache
 def _tightened(module: str, name: str, drop: tuple[str, ...], lax: bool) -> Tightened:
+    import_module("anthropic")  # whole: threads that enter it by different doors deadlock
     types = import_module(f"anthropic.types.beta.{module}")
     return tighten(getattr(types, name), lax=lax, drop=drop)
 

@@ -24,6 +24,7 @@ class Response:
 
     @cached_property
     def annotation(self) -> Any:
+        import_module("anthropic")  # whole: threads that enter it by different doors deadlock
         return getattr(import_module(f"anthropic.types.beta.{self.module}"), self.type)
 
     @cached_property
