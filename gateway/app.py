@@ -29,6 +29,7 @@ from gateway.model.fake import FakeModel
 from gateway.model.price import Prices
 from gateway.model.prompt import Prompt
 from gateway.model.script import load as load_script
+from gateway.store.lock import locked
 from gateway.store.store import Store, open_store
 from gateway.tools.call import Gate
 from gateway.tools.connect import Connections
@@ -72,6 +73,10 @@ async def build(config: Config) -> AsyncGenerator[App]:
             pool=config.store.pool,
         )
         stack.push_async_callback(store.aclose)
+        if config.store.url:
+            # The database is shared, the sandboxes of this directory are not.
+            config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            stack.enter_context(locked(config.data_dir))
         model = await stack.enter_async_context(_model(config, clock))
         tasks = await stack.enter_async_context(anyio.create_task_group())
         driver, capabilities = await _driver(config, tasks)
@@ -169,6 +174,6 @@ def _connections(config: Config, driver: Driver, name: str, store: Store) -> Con
             disk=settings.disk,
         ),
         require=frozenset(settings.require),
-        host=socket.gethostname(),
+        host=f"{socket.gethostname()}:{config.data_dir}",
         idle_seconds=settings.idle_seconds,
     )

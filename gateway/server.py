@@ -59,6 +59,7 @@ async def _serve(config: Config) -> None:
             server = _Server(_uvicorn(app))
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(_stop_on_signal, app, server, config.server.drain_seconds)
+                tasks.start_soon(_stop_when_cut_off, app)
                 tasks.start_soon(_announce, app, server, listener)
                 tasks.start_soon(_warm, app.gateway, server, config)
                 await server.serve(sockets=[listener])
@@ -132,6 +133,12 @@ async def _warm(gateway: Gateway, server: _Server, config: Config) -> None:
     await anyio.to_thread.run_sync(responses.warm)
     if isinstance(gateway.model, MessagesClient):
         await gateway.model.warm()
+
+
+async def _stop_when_cut_off(app: App) -> None:
+    """Without proof that it lives, another gateway may run its sessions: it must not go on."""
+    await app.gateway.store.leases.lost.wait()
+    raise StartError("lost the database connection that proves this gateway alive; start it again")
 
 
 async def _stop_on_signal(app: App, server: _Server, seconds: float) -> None:

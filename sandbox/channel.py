@@ -12,40 +12,50 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import anyio
-from anyio.abc import SocketAttribute, SocketStream
+import anyio.lowlevel
 
 from sandbox.contract import SandboxError, SandboxGone
 
 MAX_VERDICT = 4096
 
-_BROKEN = (anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream, OSError)
-
 
 class SocketChannel:
     """A `Channel` over one connection; what came behind its first line is read first."""
 
-    def __init__(self, stream: SocketStream) -> None:
-        self._stream = stream
+    def __init__(self, connection: socket.socket) -> None:
+        """Take over a connected socket that does not block."""
+        self._socket = connection
         self._head = b""
 
     async def send(self, data: bytes) -> None:
+        left = memoryview(data)
         try:
-            await self._stream.send(data)
-        except _BROKEN as error:
+            await anyio.lowlevel.checkpoint()
+            while left:
+                try:
+                    left = left[self._socket.send(left) :]
+                except BlockingIOError:
+                    await anyio.wait_writable(self._socket)
+        except (OSError, anyio.ClosedResourceError) as error:
             raise SandboxGone("the other end of the channel is gone") from error
 
-    async def send_eof(self) -> None:
+    def send_eof(self) -> None:
         """Say that nothing more will be sent; receiving goes on."""
-        with suppress(*_BROKEN):
-            await self._stream.send_eof()
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_WR)
 
     async def receive(self, max_bytes: int = 65536) -> bytes:
         if self._head:
             data, self._head = self._head[:max_bytes], self._head[max_bytes:]
             return data
         try:
-            return await self._stream.receive(max_bytes)
-        except _BROKEN:
+            await anyio.lowlevel.checkpoint()
+            while True:
+                try:
+                    return self._socket.recv(max_bytes)
+                except BlockingIOError:
+                    await anyio.wait_readable(self._socket)
+        except (OSError, anyio.ClosedResourceError):
             return b""
 
     async def receive_line(self, max_bytes: int) -> bytes:
@@ -67,12 +77,10 @@ class SocketChannel:
         return line
 
     async def aclose(self) -> None:
-        # A receive that is waiting ends by this, before the descriptor is closed under it.
-        with suppress(OSError):
-            raw = self._stream.extra(SocketAttribute.raw_socket)  # noqa: S610 - not Django's
-            raw.shutdown(socket.SHUT_RDWR)
-        with anyio.CancelScope(shield=True):
-            await self._stream.aclose()
+        """Close it; whoever waits to send or receive at that moment is woken."""
+        if self._socket.fileno() >= 0:
+            anyio.notify_closing(self._socket)
+            self._socket.close()
 
 
 @asynccontextmanager
@@ -110,7 +118,7 @@ async def store(channel: SocketChannel, data: bytes) -> None:
     """
     with suppress(SandboxGone):  # it may have refused early; the verdict says why
         await channel.send(data)
-    await channel.send_eof()
+    channel.send_eof()
     await _read_verdict(channel)
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-from anyio.abc import TaskGroup, UNIXSocketStream
+from anyio.abc import TaskGroup
 
 from sandbox.channel import SocketChannel, parse, refusal
 from sandbox.contract import SandboxError, SandboxGone
@@ -165,7 +165,7 @@ class Switchboard:
             else:
                 connection.setblocking(False)
                 self._strangers += 1
-                channel = SocketChannel(await UNIXSocketStream.from_socket(connection))
+                channel = SocketChannel(connection)
                 tasks.start_soon(self._receive, channel)
 
     async def _receive(self, channel: SocketChannel) -> None:

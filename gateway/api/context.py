@@ -11,6 +11,7 @@ from gateway.model.catalogue import Catalogue
 from gateway.model.contract import Model
 from gateway.model.price import Prices
 from gateway.store.bus import Bus
+from gateway.store.records import SandboxRow
 from gateway.store.store import Store
 from gateway.wire.requests import Request
 
@@ -27,8 +28,8 @@ class Gateway:
     catalogue: Catalogue
     prices: Prices
     wake: Wake
-    discard: Callable[[str], Awaitable[None]]
-    """Removes the sandbox of a deleted session, and its files."""
+    discard: Callable[[str, SandboxRow | None], Awaitable[None]]
+    """Removes the sandbox of a deleted session, and its files; the row says which one it was."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -94,7 +94,7 @@ async def archive(gateway: Gateway, call: ApiCall) -> Reply:
 async def delete(gateway: Gateway, call: ApiCall) -> Reply:
     """``DELETE /v1/sessions/{session_id}``: the session, its history and its files are gone."""
     row = await find_session(gateway, call)
-    await gateway.store.sessions.delete(
+    sandbox = await gateway.store.sessions.delete(
         workspace=call.workspace,
         id=row.id,
         check=lambda locked: amendment.check_resting(
@@ -104,7 +104,7 @@ async def delete(gateway: Gateway, call: ApiCall) -> Reply:
     last = of_event(amendment.deleted(gateway.clock, row))
     gateway.bus.publish(row.id, replace(last, kind="deleted"))
     with anyio.move_on_after(DISCARD_SECONDS):
-        await gateway.discard(row.id)
+        await gateway.discard(row.id, sandbox)
     return Reply(responses.DELETED_SESSION.render({"id": row.id, "type": "session_deleted"}))
 
 

@@ -16,6 +16,7 @@ from gateway.api.sessions import find_session
 from gateway.api.threads import find_thread
 from gateway.loop.frame import Frame, of_event, of_input
 from gateway.store.bus import Delivery, Subscription
+from gateway.store.records import Event
 from gateway.wire import queries, sse
 
 PAGE = 500
@@ -63,10 +64,15 @@ class _Reader:
         self._last = _LAST_OF_SESSION if thread is None else _LAST_OF_THREAD
         self._started: set[str] = set()
         """Previews announced on this connection and not yet finished."""
+        self._read: set[str] = set()
+        """Events shown from the log; what the bus still has of how they came about is old."""
         self._ended = False
 
     async def read(self) -> AsyncGenerator[bytes, None]:
-        """The bytes of the stream, until the client goes or the session ends."""
+        """The bytes of the stream, until the client goes or the session ends.
+
+        The first of them, which may be none, come at once: from then on nothing is missed.
+        """
         with self._gateway.bus.subscribe(self._session) as subscription:
             async with aclosing(self._missed()) as missed:
                 async for data in missed:
@@ -88,18 +94,21 @@ class _Reader:
                 yield of_input(item, "").data
 
     async def _catch_up(self) -> AsyncGenerator[bytes, None]:
-        """Log rows that this stream has not shown."""
+        """Log rows that this stream has not shown, page by page, of which one may be empty."""
         log = self._gateway.store.log
         while True:
             rows = await log.read(
                 session=self._session, after=self._after, limit=PAGE, thread=self._thread
             )
-            for row in rows:
-                self._after = row.seq
-                self._ended = self._ended or row.type in self._last
-                yield of_event(row).data
+            yield b"".join([self._take(row) for row in rows])
             if len(rows) < PAGE:
                 return
+
+    def _take(self, row: Event) -> bytes:
+        self._after = row.seq
+        self._read.add(row.id)
+        self._ended = self._ended or row.type in self._last
+        return of_event(row).data
 
     async def _next(self, subscription: Subscription[Frame]) -> bytes:
         """The next bytes: as many events as are there, or a ping after a silence."""
@@ -130,7 +139,7 @@ class _Reader:
             case "event":
                 return self._wants_event(frame)
             case "queued":
-                return self._thread in (None, frame.thread)
+                return self._thread in (None, frame.thread) and frame.id not in self._read
             case "start":
                 return self._wants_start(frame)
             case "delta":
@@ -148,7 +157,7 @@ class _Reader:
         return False
 
     def _wants_start(self, frame: Frame) -> bool:
-        if frame.type not in self._deltas or self._other_thread(frame):
+        if frame.type not in self._deltas or self._other_thread(frame) or frame.id in self._read:
             return False
         self._started.add(frame.id)
         return True

@@ -128,7 +128,8 @@ class Log:
         """Change a session from the API side and return its row as it is then.
 
         `change` sees the session locked; it raises to refuse, or returns None to leave all as it
-        is. Its events take numbers from the same counter as a runner's; a lease stays valid.
+        is. Its events take numbers from the same counter as a runner's. A lease stays valid,
+        unless the session is terminated: then whoever holds it is fenced.
 
         Raises:
             NotFound: No such session in this workspace.

@@ -62,8 +62,6 @@ class Head:
     """Token counters as on the wire, and ``active_micros`` up to the last idle."""
     running_since: int | None = None
     outcomes: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
-    budget: dict[str, Any] | None = None
-    """The session's cap as on the wire. Only the API changes it; a runner's append leaves it."""
     cost: str = "0"
     """Exact list cost in US cents, a decimal string."""
 
@@ -94,8 +92,8 @@ class EnvironmentRow:
 class SessionRow:
     """A session; what its log decides is in `head`.
 
-    `body` holds agent, environment_id, title, metadata, resources, vault_ids, and
-    deployment_id.
+    `body` holds agent, environment_id, title, metadata, resources, vault_ids,
+    deployment_id and budget.
     """
 
     id: str

@@ -151,6 +151,8 @@ async def _open_sqlite(
             await anyio.Path(data_dir).mkdir(mode=0o700, parents=True, exist_ok=True)
             if serving:
                 opened.enter_context(locked(data_dir))
+            # Sandboxes of other users pass through the directory, so the file keeps itself shut.
+            await anyio.Path(path).touch(mode=0o600)
             db = SqliteDatabase(path, synchronous=synchronous)
             opened.push_async_callback(db.aclose)
             await db.write(prepare)

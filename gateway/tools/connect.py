@@ -156,18 +156,15 @@ class Connections:
         if place.calls == 0:
             self._places.pop(session, None)
 
-    async def discard(self, session: str) -> None:
-        """The session is gone for good: so are its processes and its files."""
+    async def discard(self, session: str, row: SandboxRow | None) -> None:
+        """The session was deleted: its processes and its files go too.
+
+        `row` said which sandbox held them, until it was deleted with the session.
+        """
         place = self._places.get(session)
         if place is not None:
             async with place.lock:
                 await self._stop(session, place, keep_layer=False)
-        row = await self._store.sandboxes.get(owner=session)
-        if row is not None:
-            if place is None:
-                await self._remove_layer(row)
-            await self._store.sandboxes.delete(owner=session)
-
-    async def _remove_layer(self, row: SandboxRow) -> None:
-        rows = await self._store.sandboxes.all(host=self._host)
-        await self._driver.reap(frozenset(r.ref for r in rows if r.owner != row.owner))
+        elif row is not None and row.host == self._host:
+            rows = await self._store.sandboxes.all(host=self._host)
+            await self._driver.reap(frozenset(other.ref for other in rows))

@@ -6,6 +6,8 @@ import anthropic
 import pytest
 from anthropic import Anthropic
 
+from gateway.errors import Fenced
+from gateway.store.records import Claim
 from tests.api.building import (
     MCP_TOOLSET,
     SERVER,
@@ -16,7 +18,7 @@ from tests.api.building import (
     message,
     turn,
 )
-from tests.gateway import SLOW
+from tests.gateway import SLOW, Running, Tenant
 from tests.ledger.requirement import requirement
 
 LIMIT: Any = {"type": "limit", "max_list_cost": {"amount": "100", "currency": "USD"}}
@@ -132,3 +134,30 @@ def test_a_budget_is_set_at_the_start_or_never(client: Anthropic):
             client.beta.sessions.update(which.id, budget=LIMIT)
         assert refusal.value.error_code == "budget_create_only"
     assert _updates(client, capped.id) == [{"budget": None}]
+
+
+def test_a_runner_on_its_way_to_rest_does_not_bring_an_ended_session_back(
+    client: Anthropic, gateway: Running, tenant: Tenant
+):
+    session = make_session(client)
+    store, now = gateway.gateway.store, gateway.gateway.clock.now
+
+    async def claim() -> Claim | None:
+        return await store.log.claim(session=session.id, owner=store.leases.owner, now=now())
+
+    async def rest(claim: Claim) -> None:
+        await store.log.append(
+            session=session.id,
+            epoch=claim.epoch,
+            owner=store.leases.owner,
+            events=[],
+            head=claim.session.head,
+            release=True,
+            now=now(),
+        )
+
+    claimed = gateway.call(claim)
+    assert client.beta.sessions.archive(session.id).status == "terminated"
+    with pytest.raises(Fenced):
+        gateway.call(rest, claimed)
+    assert client.beta.sessions.retrieve(session.id).status == "terminated"

@@ -16,7 +16,7 @@ def test_no_url_is_written_twice():
     assert len({(e.method, e.path) for e in ENDPOINTS}) == len(ENDPOINTS)
 
 
-def test_every_handler_says_which_url_it_serves():
+def test_every_function_behind_a_url_says_which_one():
     for endpoint in ENDPOINTS:
         doc = endpoint.handle.__doc__ or ""
         shown = endpoint.path.replace("_id}", "}")

@@ -155,6 +155,11 @@ def of(events: Iterable[Any], kind: str) -> list[Any]:
     return [event for event in events if event.type == kind]
 
 
+def processed(events: Iterable[Any]) -> list[Any]:
+    """The events without those that a client sent and nobody has taken up yet."""
+    return [event for event in events if event.processed_at is not None]
+
+
 def text(event: Any) -> str:
     """All text of an event's content."""
     return "".join(block.text for block in event.content or [] if block.type == "text")

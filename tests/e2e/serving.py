@@ -26,6 +26,9 @@ KEY = "wk-" + "0" * 40
 SECONDS = 30.0
 """How long a process may take to start or to stop."""
 
+PYTHONPATH = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+"""Where a server's Python finds this checkout."""
+
 RUNNING: list["Server"] = []
 """Servers that are up, so that a failed test can show what they logged."""
 
@@ -166,7 +169,7 @@ def _command(data_dir: Path) -> list[str]:
 
 def _serving_environment(settings: dict[str, object]) -> dict[str, str]:
     given = {name: str(value) for name, value in settings.items()}
-    return clean_environment(**{"PYTHONPATH": str(ROOT), "WHARFKEEP_API_KEY": KEY} | given)
+    return clean_environment(**{"PYTHONPATH": PYTHONPATH, "WHARFKEEP_API_KEY": KEY} | given)
 
 
 def clean_environment(**more: str) -> dict[str, str]:

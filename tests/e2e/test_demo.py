@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.serving import clean_environment
-from tests.house.tree import ROOT
+from tests.e2e.serving import PYTHONPATH, clean_environment
 
 _SECONDS = 50.0
 
@@ -18,7 +17,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> str:
     elsewhere: Path = tmp_path_factory.mktemp("elsewhere")
     done = subprocess.run(
         [sys.executable, "-m", "gateway", "demo"],
-        env=clean_environment(PYTHONPATH=str(ROOT)),
+        env=clean_environment(PYTHONPATH=PYTHONPATH),
         cwd=elsewhere,
         stdin=subprocess.DEVNULL,
         capture_output=True,

@@ -11,7 +11,7 @@ import pytest
 from anthropic import AsyncAnthropic
 
 from tests.e2e import serving, upstream
-from tests.e2e.conversation import TOOLSET, Conversation, of, results, text, types
+from tests.e2e.conversation import TOOLSET, Conversation, of, processed, results, text, types
 from tests.e2e.serving import Server
 from tests.e2e.upstream import Upstream
 from tests.e2e.validity import flaws
@@ -73,9 +73,9 @@ class Patient:
         return self._model.asked[self._name]
 
     async def suffer(self, *replies: Reply) -> list[Any]:
-        """Run one turn against these replies; returns its events, the two of the message left out."""
+        """Run one turn against these replies; returns its events, that of the message left out."""
         self._model.plays(self._name, *replies)
-        return (await self.talk.turn("Go."))[2:]
+        return processed(await self.talk.turn("Go."))[1:]
 
     async def recover(self) -> list[Any]:
         """Run a good turn, which must work whatever was before."""

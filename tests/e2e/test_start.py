@@ -171,9 +171,8 @@ async def test_a_disk_that_fills_up_refuses_messages_and_loses_none(home: Path, 
 async def _fill(talk: Conversation) -> list[str]:
     """Send long messages until one is refused; returns the ids of the others."""
     accepted: list[str] = []
-    try:
-        while True:
+    while True:
+        try:
             accepted += [echo.id for echo in await talk.send("x" * 100_000)]
-    except InternalServerError as error:
-        assert "disk" in error.message
-        return accepted
+        except InternalServerError:
+            return accepted

@@ -10,7 +10,7 @@ import pytest
 from anthropic import AsyncAnthropic
 
 from tests.e2e import script, serving
-from tests.e2e.conversation import SECONDS, Conversation, Stream, of, text, types
+from tests.e2e.conversation import SECONDS, Conversation, Stream, of, processed, text, types
 from tests.e2e.script import turn
 from tests.e2e.serving import KEY, Server
 from tests.e2e.validity import flaws
@@ -71,11 +71,14 @@ async def test_a_stream_opened_before_the_send_shows_no_earlier_turn(client: Asy
 @requirement("streams:open:same-bytes", "streams:queued:twice")
 async def test_a_stream_shows_what_the_list_shows(client: AsyncAnthropic):
     talk = await Conversation.begin(client, tools=())
-    shown = await talk.turn("hello")
-    queued, *events = shown
-    assert (queued.type, queued.processed_at) == ("user.message", None)
-    assert queued.id == events[0].id
-    assert [e.to_dict() for e in events] == [e.to_dict() for e in await talk.log()]
+    async with talk.stream() as stream:
+        await talk.send("first")
+        first = len(await stream.until_idle())
+        await talk.send("second")
+        shown = await stream.until_idle()
+    queued, taken = shown[first : first + 2]
+    assert (queued.type, queued.id, queued.processed_at) == ("user.message", taken.id, None)
+    assert [e.to_dict() for e in processed(shown)] == [e.to_dict() for e in await talk.log()]
 
 
 @requirement("streams:disconnect:harmless")

@@ -2,6 +2,8 @@
 
 from tests.ledger.requirement import Requirement
 
+_NOTHING_TO_MOUNT = "there are no files, memory stores or mounted repositories yet"
+
 REQUIREMENTS = (
     Requirement(
         "sessions:create:agent-id", "core 5.4", "A string names the latest version of an agent."
@@ -172,6 +174,7 @@ REQUIREMENTS = (
         "resources:create:kinds",
         "core 5.8",
         "file, github_repository and memory_store resources are accepted with their defaults.",
+        deferred=_NOTHING_TO_MOUNT,
     ),
     Requirement("resources:create:caps", "core 5.8", "At most 500 files and 8 memory stores."),
     Requirement(
@@ -184,13 +187,19 @@ REQUIREMENTS = (
         "core 3.5",
         "Files and repositories are answered 400 in self_hosted environments.",
     ),
-    Requirement("resources:token:write-only", "core 5.8", "A repository's token is never shown."),
+    Requirement(
+        "resources:token:write-only",
+        "core 5.8",
+        "A repository's token is never shown.",
+        deferred=_NOTHING_TO_MOUNT,
+    ),
     Requirement("resources:add:file-only", "core 5.8", "Only files can be added later."),
     Requirement("resources:update:token", "core 5.8", "Only a repository's token can be changed."),
     Requirement(
         "resources:delete:answer",
         "core 5.8",
         "Delete answers {id, type: session_resource_deleted}.",
+        deferred=_NOTHING_TO_MOUNT,
     ),
     Requirement(
         "resources:list:all",

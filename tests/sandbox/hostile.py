@@ -3,6 +3,9 @@
 Each is a text for Python: `PRELUDE`, which can speak the protocol, and what it does with it.
 """
 
+import zipfile
+from pathlib import Path
+
 PRELUDE = """
 import json, os, socket, sys, threading, time
 
@@ -109,3 +112,11 @@ for order in orders(c):
         continue
     d.close()
 """
+
+
+def pack(program: str, file: Path) -> Path:
+    """Make a zipapp that is started like ours and runs `program`."""
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("toolservers/__init__.py", "")
+        archive.writestr("toolservers/__main__.py", f"{PRELUDE}\n{program}\nmain = rest\n")
+    return file

@@ -64,6 +64,7 @@ async def detach(cell: Cell) -> None:
     """Start a process inside that wants to outlive everything."""
     channel = await cell.open("spawn", argv=["/usr/bin/python3", "-I", "-S", "-c", STUBBORN])
     assert await channel.receive() == b"detached"
+    await channel.aclose()
 
 
 async def probe(data_dir: Path, probes: Path, canary: str) -> None:

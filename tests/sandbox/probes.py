@@ -292,7 +292,7 @@ def probe_secrets_of_the_host(_):
     ])
 
 
-def probe_sockets_of_services(_):
+def probe_sockets_of_daemons(_):
     found = []
     for top in ("/run", "/var", "/tmp", "/opt", "/home", "/mnt"):
         for place, _, names in os.walk(top):
@@ -357,7 +357,7 @@ def connect(address):
         return attempt(dialled.connect, address)
 
 
-def probe_metadata_service(_):
+def probe_metadata_address(_):
     return " ".join({connect((host, 80)) for host in ("169.254.169.254", "100.100.100.200", "168.63.129.16")})
 
 

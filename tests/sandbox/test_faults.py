@@ -31,8 +31,7 @@ def run_inside(make_bubblewrap: Make, bubblewrap: BubblewrapDriver, data_dir: Pa
     del bubblewrap  # asked for, so that the test is skipped where nothing works
 
     def make(program: str, **settings: object) -> BubblewrapDriver:
-        file = data_dir / "program.py"
-        file.write_text(hostile.PRELUDE + program)
+        file = hostile.pack(program, data_dir / "program.pyz")
         return make_bubblewrap(program=file, **settings)
 
     return make
@@ -79,6 +78,7 @@ async def test_a_sandbox_whose_first_process_dies_is_gone(bubblewrap: Bubblewrap
     first.close()
     with anyio.fail_after(DEADLINE):
         assert await channel.receive() == b""
+    await channel.aclose()
     await wait_dead(cell)
     with pytest.raises(SandboxGone):
         await cell.open("tools")
@@ -400,7 +400,7 @@ async def test_a_program_that_does_not_read_holds_up_its_writer_only(
         await channel.send(b"x" * 10_000_000)
     assert patience.cancelled_caught
     await channel.aclose()
-    assert await cell.open("tools")
+    await (await cell.open("tools")).aclose()
 
 
 # Limits
@@ -418,6 +418,7 @@ async def test_who_eats_too_much_memory_dies_and_the_sandbox_lives(bubblewrap: B
     channel = await cell.open("spawn", argv=["/usr/bin/python3", "-c", hog])
     with anyio.fail_after(DEADLINE):
         assert await channel.receive() == b""
+    await channel.aclose()
     assert cell.alive
 
 

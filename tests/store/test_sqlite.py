@@ -197,7 +197,8 @@ async def test_more_callers_than_fit_wait_their_turn(tmp_path: Path):
 
 
 async def test_a_caller_does_not_wait_for_ever(tmp_path: Path):
-    db = await opened(tmp_path / "test.db", deadline=0.05)
+    await (await opened(tmp_path / "test.db")).aclose()
+    db = SqliteDatabase(tmp_path / "test.db", deadline=0.05)
     gate = Gate()
 
     async def hold() -> None:
