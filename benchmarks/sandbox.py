@@ -86,18 +86,23 @@ def _memory(sandbox: Sandbox) -> float:
 
 
 async def _measure(directory: Path, runs: int) -> dict[str, Any]:
-    floor: list[float] = []
     async with anyio.create_task_group() as tasks:
         program = bundle(PYTHON, directory)
         driver = BubblewrapDriver(tasks, Settings(data_dir=directory / "data", program=program))
         await driver.probe()
         bench = Bench(driver, tasks)
+        floor: list[float] = []
         for number in range(runs):
             # In turns, so that a noisy moment hits both.
             floor += _floor(1)
             await bench.run(number)
         await driver.aclose()
         tasks.cancel_scope.cancel()
+        return _figures(floor, bench)
+    raise AssertionError("a task group that swallows its own end")
+
+
+def _figures(floor: list[float], bench: Bench) -> dict[str, Any]:
     base = statistics.median(floor)
     return {
         "bwrap_true": round(base, 2),

@@ -13,7 +13,11 @@ def configure(settings: Log) -> None:
     """Set up logging for this process. Standard output stays free for results."""
     pretty = settings.format == "console" or (settings.format == "auto" and sys.stderr.isatty())
     renderer: Any = (
-        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(),
+            # Plain, because the other one shows local variables, and those can hold secrets.
+            exception_formatter=structlog.dev.plain_traceback,
+        )
         if pretty
         else structlog.processors.JSONRenderer()
     )

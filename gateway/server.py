@@ -41,8 +41,11 @@ def run(config: Config) -> None:
     logs.configure(config.log)
     try:
         anyio.run(_serve, config)
-    except* GatewayError as group:
-        raise _first(group) from None
+    except ExceptionGroup as group:  # not `except*`: Python 3.11.2 wraps what is raised in one
+        error = _first(group)
+        if isinstance(error, GatewayError):
+            raise error from None
+        raise
 
 
 def _first(error: BaseException) -> BaseException:

@@ -25,7 +25,7 @@ from sandbox.switchboard import Switchboard
 from sandbox.view import View, arguments, command
 
 _INFO_SECONDS = 5.0
-_ARGUMENTS, _FILTER, _INFO, _PREFIX = 3, 4, 5, 6
+_ARGUMENTS, _FILTER, _INFO = 3, 4, 5
 """Where bwrap finds its descriptors, behind the standard ones."""
 
 
@@ -139,10 +139,7 @@ def _descriptors(
     premises: Premises, view: View, token: str, complaints: int, info: int
 ) -> Generator[Sequence[int]]:
     """Everything that bwrap inherits, in its order; closed here at the end of the block."""
-    prefix = view.python.prefix
-    options = arguments(
-        view, seccomp=_FILTER, info=_INFO, prefix=None if prefix is None else _PREFIX
-    )
+    options = arguments(view, seccomp=_FILTER, info=_INFO)
     opened = [complaints, info]
     try:
         opened.append(token_end := _full_pipe(token.encode() + b"\n"))
@@ -151,11 +148,7 @@ def _descriptors(
             words := _memory_file(b"".join(os.fsencode(each) + b"\0" for each in options))
         )
         opened.append(code := _memory_file(premises.filter))
-        inherited = [token_end, nothing, complaints, words, code, info]
-        if prefix is not None:
-            opened.append(python := os.open(prefix, os.O_PATH | os.O_CLOEXEC))
-            inherited.append(python)
-        yield inherited
+        yield [token_end, nothing, complaints, words, code, info]
     finally:
         for descriptor in opened:
             os.close(descriptor)

@@ -85,6 +85,10 @@ class Cell:
             tasks.cancel_scope.cancel()
         return self.alive and self._switchboard.ready.is_set()
 
+    async def wait_gone(self) -> None:
+        """Wait until it has ended, whyever, and nothing of it runs any more."""
+        await self._buried.wait()
+
     async def claim(self, *, env: Mapping[str, str]) -> None:
         with self._deadline("claim"):
             await self._switchboard.claim(env)
@@ -117,7 +121,7 @@ class Cell:
     async def destroy(self, *, keep_layer: bool = False) -> None:
         self._switchboard.over.set()
         async with self._destroying:
-            await self._buried.wait()  # bounded by the deadlines of the burial
+            await self.wait_gone()  # bounded by the deadlines of the burial
             if any(not process.exited for process in self._processes):
                 raise SandboxError(f"processes of the sandbox {self._id} cannot be killed")
             if not keep_layer and not self._layer_removed:

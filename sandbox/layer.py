@@ -91,18 +91,23 @@ def usable_root(data_dir: Path, *, fallback: Path = _FALLBACK) -> Path:
     if os.geteuid() != 0:
         return _make(data_dir / "sandboxes", 0o700)
     _make(data_dir, 0o711)
-    if all(_enterable(parent) for parent in data_dir.parents) and _open_for_others(data_dir):
+    if enterable(data_dir.parent) and _open_for_others(data_dir):
         return _make(data_dir / "sandboxes", 0o711)
     digest = hashlib.blake2b(os.fsencode(data_dir), digest_size=8).hexdigest()
     root = fallback / f"layers-{digest}"
     _make(root, 0o711)
-    if not all(_enterable(place) for place in (root, *root.parents)):
+    if not enterable(root):
         raise Unavailable(
             f"sandbox users can enter neither {data_dir} nor {root}; "
             "choose a data_dir whose parent directories have mode 0711 or wider"
         )
     _log.warning("sandbox users cannot enter %s; layers live in %s", data_dir, root)
     return root
+
+
+def enterable(directory: Path) -> bool:
+    """Whether users without any rights may enter a directory, seen from the root."""
+    return all(place.stat().st_mode & stat.S_IXOTH for place in (directory, *directory.parents))
 
 
 def create(layers: Path, name: str, uid: int) -> Layer:
@@ -242,12 +247,8 @@ def _make(directory: Path, mode: int) -> Path:
     return directory
 
 
-def _enterable(directory: Path) -> bool:
-    return bool(directory.stat().st_mode & stat.S_IXOTH)
-
-
 def _open_for_others(directory: Path) -> bool:
     """Let others pass through `directory`, if it is closed and ours."""
-    if not _enterable(directory) and directory.stat().st_uid == os.geteuid():
+    if not enterable(directory) and directory.stat().st_uid == os.geteuid():
         directory.chmod(directory.stat().st_mode | stat.S_IXGRP | stat.S_IXOTH)
-    return _enterable(directory)
+    return enterable(directory)

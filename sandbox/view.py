@@ -5,6 +5,7 @@ is writable but the layer; nothing of the host is readable but ``/usr`` and a fe
 ``/etc``; there is no network.
 """
 
+import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox.contract import Limits, Unavailable
-from sandbox.layer import MOUNTS, Layer
+from sandbox.layer import MOUNTS, Layer, enterable
 from sandbox.switchboard import SOCKET_NAME
 
 RUNTIME = "/opt/wharfkeep"
@@ -98,7 +99,7 @@ def find_python(system: Path = Path("/usr/bin/python3")) -> Interpreter:
     """Choose the interpreter inside: the system's, else the one the gateway itself runs on.
 
     Raises:
-        Unavailable: Neither is there.
+        Unavailable: Neither can be used.
     """
     if system.is_relative_to("/usr") and _is_recent(system):
         return Interpreter(str(system), system)
@@ -106,6 +107,8 @@ def find_python(system: Path = Path("/usr/bin/python3")) -> Interpreter:
     name = f"bin/python{sys.version_info.major}.{sys.version_info.minor}"
     if not (prefix / name).exists():
         raise Unavailable(f"there is no Python 3.9 or newer at {system}: install python3")
+    if os.geteuid() == 0 and not enterable(prefix):
+        raise Unavailable(f"sandbox users cannot enter {prefix}: install python3")
     return Interpreter(f"{PYTHON_PREFIX}/{name}", prefix / name, prefix)
 
 
@@ -126,18 +129,17 @@ def make_etc(directory: Path) -> None:
         place.chmod(0o755)  # whatever the umask is
 
 
-def arguments(view: View, *, seccomp: int, info: int, prefix: int | None = None) -> Sequence[str]:
+def arguments(view: View, *, seccomp: int, info: int) -> Sequence[str]:
     """The options of bwrap, without the command.
 
-    `seccomp` is the descriptor with the filter, `info` the one to write process ids to, `prefix`
-    the opened installation of the interpreter, if it has one.
+    `seccomp` is the descriptor with the filter, and `info` the one to write process ids to.
     """
     return [
         *_isolation(seccomp=seccomp, info=info),
         *_system(view.etc),
         *_memory_directories(view.limits),
         *_layer(view.layer),
-        *_runtime(view, prefix),
+        *_runtime(view),
         *("--remount-ro", "/dev", "--remount-ro", "/"),
         *("--chdir", MOUNTS["workspace"]),
     ]
@@ -145,8 +147,7 @@ def arguments(view: View, *, seccomp: int, info: int, prefix: int | None = None)
 
 # What `python PROGRAM` would do, without `runpy`, whose imports take as long as all the others.
 _START = (
-    "import sys; sys.path.insert(0, sys.argv.pop(1)); "
-    "from toolservers.__main__ import main; main()"
+    "import sys; sys.path.insert(0, sys.argv.pop(1)); from toolservers.__main__ import main; main()"
 )
 
 
@@ -215,11 +216,11 @@ def _layer(layer: Layer) -> list[str]:
     return options
 
 
-def _runtime(view: View, prefix: int | None) -> list[str]:
+def _runtime(view: View) -> list[str]:
     options = ["--ro-bind", str(view.program), PROGRAM]
     options += ["--ro-bind", str(view.socket_directory), str(Path(SOCKET).parent)]
-    if prefix is not None:
-        options += ["--ro-bind-fd", str(prefix), PYTHON_PREFIX]
+    if view.python.prefix is not None:
+        options += ["--ro-bind", str(view.python.prefix), PYTHON_PREFIX]
     if view.egress is not None:
         options += ["--ro-bind", str(view.egress), EGRESS]
     return options

@@ -115,16 +115,18 @@ class Exchange:
         await self._body(body, more=False)
 
     async def _stream(self, stream: Stream) -> None:
-        async with aclosing(stream.chunks) as chunks:
-            first = await anext(chunks, b"")  # a client that has the headers misses nothing
-            await self._start(200, [*_EVENTS, *self._always()])
-            self._streaming = True
-            await self._body(first, more=True)
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._leave, tasks.cancel_scope)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._leave, tasks.cancel_scope)
+            async with aclosing(stream.chunks) as chunks:
+                first = await anext(chunks, b"")  # a client that has the headers misses nothing
+                await self._start(200, [*_EVENTS, *self._always()])
+                self._streaming = True
+                await self._body(first, more=True)
                 async for chunk in chunks:
                     await self._body(chunk, more=True)
-                tasks.cancel_scope.cancel()
+            tasks.cancel_scope.cancel()
+        if not self._streaming:
+            raise Gone
         await self._body(b"", more=False)
 
     async def _leave(self, scope: anyio.CancelScope) -> None:

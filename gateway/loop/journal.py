@@ -139,7 +139,8 @@ class Journal:
             snapshot=snapshot,
             release=release,
             only_if_quiet=release,
-            now=self._clock.now(),
+            # A wake that finds nothing to do leaves no trace, not even a time.
+            now=self._clock.now() if events else self.session.updated_at,
         )
         self.inputs = appended.inputs
         if appended.idle:

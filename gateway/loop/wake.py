@@ -5,7 +5,7 @@ at once. This is the turn's supervisor: what goes wrong in a runner ends that tu
 nothing else.
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import anyio
@@ -70,21 +70,27 @@ class Wake:
         return len(self._runners)
 
     async def _run(self, session: str) -> None:
+        async with self._slots:
+            if not await self._supervise(self._run_once, session):
+                await self._supervise(self._abandon, session)
+        del self._runners[session]
+        self._quiet.set()
+        if session in self._again:
+            self._again.discard(session)
+            self.wake(session)
+
+    async def _supervise(self, work: Callable[[str], Awaitable[None]], session: str) -> bool:
+        """Do something with a session; false when it met a fault, which is this turn's alone."""
+        failed = False
         try:
-            async with self._slots:
-                await self._run_once(session)
+            await work(session)
         except* Fenced:
             log.warning("lost the lease: another gateway runs this session", session=session)
         except* Exception:
             # One of the three supervisors: a fault in here ends this turn and nothing else.
             log.exception("runner failed", session=session)
-            await self._abandon(session)
-        finally:
-            del self._runners[session]
-            self._quiet.set()
-        if session in self._again:
-            self._again.discard(session)
-            self.wake(session)
+            failed = True
+        return not failed
 
     async def _run_once(self, session: str) -> None:
         self._again.discard(session)
@@ -95,12 +101,9 @@ class Wake:
 
     async def _abandon(self, session: str) -> None:
         """End a turn that met a fault of ours, so that its client is not left waiting."""
-        try:
-            runner = await self._claim(session)
-            if runner is not None:
-                await runner.abandon("The gateway met an internal error; see its log.")
-        except GatewayError:
-            log.exception("session left running", session=session)
+        runner = await self._claim(session)
+        if runner is not None:
+            await runner.abandon("The gateway met an internal error; see its log.")
 
     async def _claim(self, session: str) -> Runner | None:
         claim = await self._shop.store.log.claim(
@@ -112,6 +115,9 @@ class Wake:
 
     async def _sweep(self) -> None:
         while True:
-            for session in await self._shop.store.leases.pending():
-                self.wake(session)
+            try:
+                for session in await self._shop.store.leases.pending():
+                    self.wake(session)
+            except GatewayError as error:
+                log.warning("cannot look for sessions to run", error=str(error))
             await anyio.sleep(SWEEP_SECONDS)

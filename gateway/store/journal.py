@@ -241,7 +241,7 @@ def append_now(
             status=new.head.status,
             head=columns.head_json(new.head),
             # A runner on its way to rest must not bring an ended session back to life.
-            epoch=heads.c.epoch + (new.head.status == "terminated"),
+            epoch=heads.c.epoch + int(new.head.status == "terminated"),
             updated_at=now,
         )
     )

@@ -10,12 +10,23 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import anyio
+import structlog
 from anyio.abc import TaskGroup
 
 from gateway.store.records import SandboxRow
 from gateway.store.store import Store
 from gateway.tools.server import ToolServer
-from sandbox.contract import Driver, Limits, Requirement, Sandbox, SandboxGone, SandboxSpec
+from sandbox.contract import (
+    Driver,
+    Limits,
+    Requirement,
+    Sandbox,
+    SandboxError,
+    SandboxGone,
+    SandboxSpec,
+)
+
+log = structlog.get_logger()
 
 
 @dataclass(slots=True)
@@ -142,7 +153,13 @@ class Connections:
             await anyio.sleep(self._idle_seconds)
             async with place.lock:
                 if place.calls == 0:
-                    await self._stop(session, place, keep_layer=True)
+                    await self._suspend(session, place)
+
+    async def _suspend(self, session: str, place: _Place) -> None:
+        try:
+            await self._stop(session, place, keep_layer=True)
+        except SandboxError as error:
+            log.warning("sandbox not stopped", session=session, error=str(error))
 
     async def _stop(self, session: str, place: _Place, *, keep_layer: bool) -> None:
         sandbox, server = place.sandbox, place.server

@@ -8,9 +8,13 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from httpx2 import Client
 
+from gateway.api import body as request_body
+from gateway.api.exchange import Exchange
+from gateway.errors import InvalidRequest
 from tests.gateway import MODEL, SECONDS, Tenant, serve
 from tests.ledger.requirement import requirement
 
@@ -180,3 +184,22 @@ def test_a_client_that_leaves_in_the_middle_of_a_body_harms_nobody(tenant: Tenan
         connection.sendall(head.encode() + b'{"name"')
     with tenant.raw() as http:
         assert http.get("/v1/agents").json()["data"] == []
+
+
+async def test_a_body_that_stops_coming_is_given_up(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(request_body, "SILENCE", 0.01)
+    parts = iter([{"type": "http.request", "body": b"{", "more_body": True}])
+
+    async def receive() -> dict[str, Any]:
+        for part in parts:
+            return part
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    async def send(message: Any) -> None:
+        raise AssertionError(message)
+
+    scope = {"method": "POST", "path": "/", "query_string": b"", "headers": []}
+    with pytest.raises(InvalidRequest) as refusal, anyio.fail_after(SECONDS):
+        await request_body.read(Exchange(scope, receive, send, "req_01"), LIMIT)
+    assert refusal.value.code == "request_body_timeout"

@@ -5,6 +5,8 @@ Clients keep sending while it dies; whatever was answered 200 must be in the log
 """
 
 import random
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from tests.e2e.serving import Server
 from tests.e2e.validity import flaws
 from tests.ledger.requirement import requirement
 
-_KILLS = 5
+_KILLS = 4
 _LONGEST_LIFE = 0.9
 """Seconds from the first message to the kill; a turn takes about two thirds of it."""
 
@@ -75,7 +77,8 @@ class Witness:
         return log
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("seed", range(5))
 @requirement("sessions:recovery:accepted", "sessions:recovery:open-call")
 async def test_a_server_killed_at_any_moment_goes_on_where_it_was(server: Server, seed: int):
     moments = random.Random(seed)
@@ -145,3 +148,21 @@ async def test_a_session_that_waits_for_an_answer_still_waits_after_a_crash(serv
             shown = await talk.turn(allow(use))
             assert results(shown) == ["0"]
             assert flaws(await talk.log()) == []
+
+
+async def test_a_session_that_cannot_be_read_back_harms_no_other(server: Server):
+    with server:
+        async with server.client() as client:
+            damaged = await Conversation.begin(client)
+            other = await Conversation.begin(client)
+            async with damaged.stream() as stream:
+                await damaged.send("Do some work.")
+                await stream.until("agent.tool_use")
+                server.kill()
+    with closing(sqlite3.connect(server.data_dir / "wharfkeep.db")) as database, database:
+        database.execute("UPDATE events SET private = NULL WHERE type = 'agent.tool_use'")
+    with server:
+        async with server.client() as client:
+            shown = await Conversation(client, other.id).turn("Please count.")
+    assert results(shown) == ["0"]
+    assert "runner failed" in server.log

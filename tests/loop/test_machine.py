@@ -75,7 +75,7 @@ class Log:
                     "input": call.fields["input"],
                 }
             )
-        usage = dict.fromkeys(("input_tokens", "output_tokens"), tokens)
+        usage: Body = dict.fromkeys(("input_tokens", "output_tokens"), tokens)
         usage |= dict.fromkeys(("cache_read_input_tokens", "cache_creation_input_tokens"), 0)
         private = {"content": content, "stop_reason": stop, "usage": usage, "cost": "0.5"}
         self.write(draft.request_end(span, usage, is_error=False, private=private))

@@ -36,7 +36,9 @@ DEAF = "rest()"
 FAILING = "sys.exit('out of cheese')"
 IMPOSTOR = "TOKEN = 'guess'; ready(); rest()"
 LATE_TOKEN = "c = socket.socket(socket.AF_UNIX); c.connect(PATH); rest()"
-LONG_GREETING = "c = socket.socket(socket.AF_UNIX); c.connect(PATH); c.sendall(b'x' * 10**6); rest()"
+LONG_GREETING = (
+    "c = socket.socket(socket.AF_UNIX); c.connect(PATH); c.sendall(b'x' * 10**6); rest()"
+)
 
 GARBAGE = "c = ready(); c.sendall(b'\\xff\\xfe not json\\n'); rest()"
 DEEP = "c = ready(); c.sendall(b'[' * 60000 + b'\\n'); rest()"

@@ -14,7 +14,6 @@ import sys
 from pathlib import Path
 
 import anyio
-import anyio.abc
 
 from sandbox.bubblewrap import BubblewrapDriver, Settings
 from sandbox.cell import Cell
@@ -67,7 +66,7 @@ async def detach(cell: Cell) -> None:
     await channel.aclose()
 
 
-async def probe(data_dir: Path, probes: Path, canary: str) -> None:
+async def probe(data_dir: Path, source: str, canary: str) -> None:
     async with anyio.create_task_group() as tasks:
         driver = BubblewrapDriver(tasks, Settings(data_dir=data_dir))
         try:
@@ -75,27 +74,28 @@ async def probe(data_dir: Path, probes: Path, canary: str) -> None:
         except Unavailable as reason:
             print(json.dumps({"unavailable": str(reason)}))  # noqa: T201 - a script's output
             return
-        neighbour = await driver.create(SandboxSpec(id="neighbour"))
-        cell = await driver.create(SandboxSpec(id="probed", limits=LIMITS))
-        await cell.claim(env={})
-        source = probes.read_text()
-        await cell.push("/workspace/probes.py", source.encode())
-        with listening() as place:
-            answers = {
-                name: await ask(cell, name, json.dumps({"canary": canary, **place}))
-                for name in names_in(source)
-            }
-        answers["alive afterwards"] = str(cell.alive and neighbour.alive)
+        report = {
+            "answers": await question(driver, source, canary),
+            "limits": dict(capabilities.limits),
+            "own_uid": capabilities.own_uid,
+        }
         await driver.aclose()
-    print(  # noqa: T201 - a script's output
-        json.dumps(
-            {
-                "answers": answers,
-                "limits": dict(capabilities.limits),
-                "own_uid": capabilities.own_uid,
-            }
-        )
-    )
+        print(json.dumps(report))  # noqa: T201 - a script's output
+
+
+async def question(driver: BubblewrapDriver, source: str, canary: str) -> dict[str, str]:
+    """Run every probe, each on its own, in one sandbox that has a neighbour."""
+    neighbour = await driver.create(SandboxSpec(id="neighbour"))
+    cell = await driver.create(SandboxSpec(id="probed", limits=LIMITS))
+    await cell.claim(env={})
+    await cell.push("/workspace/probes.py", source.encode())
+    answers: dict[str, str] = {}
+    with listening() as place:
+        told = json.dumps({"canary": canary, **place})
+        for name in names_in(source):
+            answers[name] = await ask(cell, name, told)
+    answers["alive afterwards"] = str(cell.alive and neighbour.alive)
+    return answers
 
 
 def names_in(source: str) -> list[str]:
@@ -136,4 +136,4 @@ if __name__ == "__main__":
     if kind == "live":
         anyio.run(live, Path(directory), rest)
     else:
-        anyio.run(probe, Path(directory), Path(rest[0]), rest[1])
+        anyio.run(probe, Path(directory), Path(rest[0]).read_text(), rest[1])
