@@ -16,9 +16,9 @@ from pathlib import Path
 import anyio
 
 from sandbox.complaints import Complaints
-from sandbox.contract import SandboxSpec, Unavailable
+from sandbox.contract import Limits, SandboxSpec, Unavailable
 from sandbox.layer import Layer
-from sandbox.limits import Group, rlimits
+from sandbox.limits import Group, limit_processes, rlimits
 from sandbox.premises import Premises
 from sandbox.spawn import Process, Spawner, Start, hold
 from sandbox.switchboard import Switchboard
@@ -38,6 +38,8 @@ class Newborn:
     """The first process inside, unless it is dead already, and bwrap."""
     group: Group
     complaints: Complaints
+    confine: Callable[[], None]
+    """Bounds the first process, which has started nothing yet; blocks, raises `OSError`."""
     clear: Callable[[], None]
     """Removes everything but the layer; blocks."""
 
@@ -66,7 +68,7 @@ async def give_birth(
     try:
         await anyio.to_thread.run_sync(_make_room, premises, directory, layer, spec)
         with _closed_unless_served(Switchboard(directory, uid=layer.uid, token=token)) as board:
-            processes, complaints = await _spawn(premises, spawner, group, view, token)
+            processes, complaints = await _spawn(premises, spawner, view, token)
         started = True
     except OSError as error:
         raise Unavailable(f"cannot start a sandbox: {error}") from error
@@ -79,6 +81,7 @@ async def give_birth(
         processes=processes,
         group=group,
         complaints=complaints,
+        confine=partial(_confine, processes[0].pid, group, spec.limits, own_uid=premises.own_uid),
         clear=clear,
     )
 
@@ -101,13 +104,19 @@ def _make_room(premises: Premises, directory: Path, layer: Layer, spec: SandboxS
         premises.cgroups.make(layer.name, spec.limits)
 
 
+def _confine(pid: int, group: Group, limits: Limits, *, own_uid: bool) -> None:
+    group.enter(pid)
+    if not own_uid:
+        limit_processes(pid, limits)
+
+
 def _clear(group: Group, directory: Path) -> None:
     shutil.rmtree(directory, ignore_errors=True)
     group.remove()
 
 
 async def _spawn(
-    premises: Premises, spawner: Spawner, group: Group, view: View, token: str
+    premises: Premises, spawner: Spawner, view: View, token: str
 ) -> tuple[Sequence[Process], Complaints]:
     """Start bwrap, and learn the first process inside."""
     complaints, complaints_end = _pipe()
@@ -119,7 +128,6 @@ async def _spawn(
                 program=premises.bwrap,
                 argv=["bwrap", "--args", str(_ARGUMENTS), "--", *command(view)],
                 uid=view.layer.uid if premises.own_uid else None,
-                cgroups=group.doors,
                 limits=rlimits(view.limits, own_uid=premises.own_uid),
                 descriptors=descriptors,
             )

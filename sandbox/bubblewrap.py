@@ -24,7 +24,6 @@ from sandbox.birth import give_birth
 from sandbox.cell import Cell
 from sandbox.contract import Capabilities, SandboxError, SandboxSpec, Unavailable, Unsupported
 from sandbox.layer import Layer, UidRange
-from sandbox.limits import limit_processes
 from sandbox.orphans import kill_inside
 from sandbox.premises import Premises, prepare
 from sandbox.spawn import Spawner
@@ -189,8 +188,6 @@ class BubblewrapDriver:
                     await cell.destroy(keep_layer=True)
         if not ready:
             raise Unavailable(diagnosis.explain(cell.complaints))
-        if not premises.own_uid:
-            limit_processes(newborn.processes[0].pid, spec.limits)
         return cell
 
     async def _live(self, cell: Cell) -> None:

@@ -78,11 +78,13 @@ class Cell:
                 await self._bury()
 
     async def wait_ready(self) -> bool:
-        """Wait for the program inside; False if the sandbox ended before it was ready."""
+        """Wait until it is bounded and the program inside is ready; False if it ended first."""
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._cancel_when_over, tasks.cancel_scope)
-            await self._switchboard.ready.wait()
-            tasks.cancel_scope.cancel()
+            tasks.start_soon(self._confine)
+            async with anyio.create_task_group() as waiting:
+                waiting.start_soon(self._cancel_when_over, waiting.cancel_scope)
+                await self._switchboard.ready.wait()
+                waiting.cancel_scope.cancel()
         return self.alive and self._switchboard.ready.is_set()
 
     async def wait_gone(self) -> None:
@@ -129,6 +131,14 @@ class Cell:
                 with anyio.move_on_after(REMOVE_SECONDS):
                     await anyio.to_thread.run_sync(self._remove_layer, abandon_on_cancel=True)
                 self._layer_removed = True
+
+    async def _confine(self) -> None:
+        """Bound the program while it starts: doing so first would hold it up."""
+        try:
+            await anyio.to_thread.run_sync(self._newborn.confine)
+        except OSError as error:
+            self._newborn.complaints.add(f"cannot limit the sandbox: {error}")
+            self._switchboard.over.set()
 
     async def _watch(self) -> None:
         """Notice the death of the processes."""

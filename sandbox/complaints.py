@@ -36,5 +36,9 @@ class Complaints:
         self.text += data.decode(errors="replace")[: _KEPT - len(self.text)]
         return bool(data)
 
+    def add(self, text: str) -> None:
+        """Write something on one's own behalf."""
+        self.text += f"{text}\n"
+
     def close(self) -> None:
         os.close(self._descriptor)

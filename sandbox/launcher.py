@@ -7,9 +7,8 @@ environment is ever in a process on its way into a sandbox; and ``--die-with-par
 thread that forked, which here is the only one and lives until the gateway closes the socket.
 
 One request is one packet, ``{"program": PATH, "argv": [...], "uid": N or null,
-"cgroups": [PATH...], "limits": [[RESOURCE, VALUE]...]}`` with descriptors attached that the new
-process finds at 0, 1 and so on. The answer is ``{"pid": N}`` with a descriptor of that process,
-or ``{"error": TEXT}``.
+"limits": [[RESOURCE, VALUE]...]}`` with descriptors attached that the new process finds at 0, 1
+and so on. The answer is ``{"pid": N}`` with a descriptor of that process, or ``{"error": TEXT}``.
 """
 
 import contextlib
@@ -80,8 +79,6 @@ def _become(request: dict[str, Any], descriptors: list[int]) -> None:
     """
     try:
         _arrange(descriptors)
-        for door in request["cgroups"]:
-            Path(door).write_text("0")
         with contextlib.suppress(OSError):
             Path("/proc/self/oom_score_adj").write_text(_OOM_SCORE)
         for kind, value in request["limits"]:

@@ -34,10 +34,16 @@ class Group:
 
     directories: tuple[Path, ...]
 
-    @property
-    def doors(self) -> list[Path]:
-        """Files through which a process enters by writing ``0``."""
-        return [directory / "cgroup.procs" for directory in self.directories]
+    def enter(self, pid: int) -> None:
+        """Put a process in, with all its threads and whatever it will start; blocks.
+
+        The first move in a while waits some ten milliseconds for all processors.
+
+        Raises:
+            OSError: It has ended, or the kernel refuses.
+        """
+        for directory in self.directories:
+            (directory / "cgroup.procs").write_text(str(pid))
 
     def kill(self) -> None:
         """Kill every process inside; for version 1, those that are there at this moment."""

@@ -88,8 +88,6 @@ class Start:
     """Its first member is the name that ``ps`` shows."""
     uid: int | None
     """The host user and group id; None keeps the gateway's."""
-    cgroups: Sequence[Path]
-    """``cgroup.procs`` files to enter through."""
     limits: Sequence[tuple[int, int]]
     """Pairs of a ``resource.RLIMIT_*`` and its value."""
     descriptors: Sequence[int]
@@ -131,12 +129,13 @@ class Spawner:
             await self._stop()
 
     async def _exchange(self, order: Start) -> tuple[dict[str, Any], list[int]]:
+        if self._launcher is not None and self._launcher.poll() is not None:
+            await self._stop()
         connection = self._connect()
         request = {
             "program": order.program,
             "argv": list(order.argv),
             "uid": order.uid,
-            "cgroups": [str(path) for path in order.cgroups],
             "limits": list(order.limits),
         }
         socket.send_fds(connection, [json.dumps(request).encode()], list(order.descriptors))
@@ -170,9 +169,8 @@ class Spawner:
         if launcher is None:
             return
         with anyio.CancelScope(shield=True):
-            process = Process(launcher.pid, os.pidfd_open(launcher.pid))
-            with anyio.move_on_after(_STOP_SECONDS):
-                await process.wait()
-            process.close()
-            launcher.kill()
-            await anyio.to_thread.run_sync(launcher.wait)
+            try:
+                await anyio.to_thread.run_sync(launcher.wait, _STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                launcher.kill()
+                await anyio.to_thread.run_sync(launcher.wait)

@@ -2,6 +2,7 @@
 
 import os
 import resource
+import signal
 from pathlib import Path
 
 import pytest
@@ -47,13 +48,14 @@ def test_version_2_limits_are_written_where_they_belong(group_tree: tuple[Path, 
     (place / "one/memory.swap.max").touch()
     cgroups = Cgroups("cgroup-v2", dict.fromkeys(limits.CONTROLLERS, place))
     group = cgroups.make("one", LIMITS)
-    assert group.doors == [place / "one/cgroup.procs"]
+    group.enter(4711)
     written = {file.name: file.read_text() for file in (place / "one").iterdir()}
     assert written == {
         "memory.max": str(64 * 1024**2),
         "memory.swap.max": "0",
         "pids.max": "10",
         "cpu.max": "50000 100000",
+        "cgroup.procs": "4711",
     }
 
 
@@ -90,13 +92,11 @@ def test_the_groups_of_this_machine_hold_a_process_and_are_removed(tmp_path: Pat
         assert found.names() == ["one"]
         child = os.fork()
         if child == 0:
-            for door in group.doors:
-                door.write_text("0")
-            os.kill(os.getpid(), 19)  # stop here
+            signal.pause()
             os._exit(0)
-        os.waitpid(child, os.WUNTRACED)
-        for door in group.doors:
-            assert door.read_text().split() == [str(child)]
+        group.enter(child)
+        for directory in group.directories:
+            assert (directory / "cgroup.procs").read_text().split() == [str(child)]
         group.kill()
         os.waitpid(child, 0)
         group.remove()
