@@ -1,5 +1,7 @@
 """The process that serves: a socket, a gateway behind it, and the signals that end it."""
 
+import os
+import resource
 import signal
 import socket
 import sys
@@ -23,6 +25,9 @@ from gateway.wire import requests, responses
 
 log = structlog.get_logger()
 
+DESCRIPTORS = 4096
+"""Open files that there is room for from the start."""
+
 BACKLOG = 1024
 """Connections the kernel keeps waiting."""
 
@@ -39,6 +44,7 @@ def run(config: Config) -> None:
         StartError: It cannot start; the message is one line that says what to do.
     """
     logs.configure(config.log)
+    _make_room_for_descriptors()
     try:
         anyio.run(_serve, config)
     except ExceptionGroup as group:  # not `except*`: Python 3.11.2 wraps what is raised in one
@@ -46,6 +52,20 @@ def run(config: Config) -> None:
         if isinstance(error, GatewayError):
             raise error from None
         raise
+
+
+def _make_room_for_descriptors() -> None:
+    """Allow as many open files as the machine lets us, and grow their table to some thousands.
+
+    Later, with several threads, the kernel would stop this process for some milliseconds at each
+    doubling of the table.
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    last = min(DESCRIPTORS, most) - 1
+    with open(os.devnull, "rb") as nothing:  # noqa: PTH123 - a descriptor is wanted, not a file
+        os.dup2(nothing.fileno(), last, inheritable=False)
+    os.close(last)
 
 
 def _first(error: BaseException) -> BaseException:

@@ -18,6 +18,8 @@ _USAGE = """Usage: python -m toolservers (--socket PATH | --stdio) [options]
   --workdir DIRECTORY    instead of /workspace and the other directories of a session
   --root DIRECTORY       one more that the file tools may reach; may be repeated
 """
+_DESCRIPTORS = 256
+"""Open files that there is room for from the start; a power of two, as the kernel counts."""
 _TOKEN_VARIABLE = "WHARFKEEP_TOKEN"  # noqa: S105 - the name, not the token
 
 
@@ -27,6 +29,7 @@ def main() -> None:
     if options is None:
         sys.stderr.write(_USAGE)
         sys.exit(2)
+    _make_room_for_descriptors()
     token = "" if options.stdio else _take_token(options.token_fd)
     host = Host(options.roots())
     _enter(host.roots.workdir)
@@ -40,6 +43,18 @@ def main() -> None:
         except OSError as error:
             sys.exit(f"{options.socket}: {error.strerror}")
     os._exit(0)  # threads may still wait for commands, which are dead or belong to nobody
+
+
+def _make_room_for_descriptors() -> None:
+    """Grow the table of open files while there is one thread.
+
+    Once there are several, the kernel lets all processors pass a quiet point before it grows the
+    table, which takes about ten milliseconds: as long as everything else of a first tool call.
+    """
+    nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    os.dup2(nothing, _DESCRIPTORS - 1, inheritable=False)
+    os.close(_DESCRIPTORS - 1)
+    os.close(nothing)
 
 
 class _Options:

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 
+# Linux's own numbers, because importing `signal` takes longer than starting a shell.
+SIGKILL, SIGPIPE, SIGXFSZ = 9, 13, 25
+
+
 class Child:
     """A process of ours, the leader of a session and of a process group of its own."""
 
@@ -61,12 +65,10 @@ class Children:
 
     def kill(self, child: Child) -> None:
         """Kill the child and its whole process group, unless it is dead already."""
-        import signal
-
         with self._lock:  # not reaped under this lock: the number still names this child
             if child.status is None:
                 try:
-                    os.killpg(child.pid, signal.SIGKILL)
+                    os.killpg(child.pid, SIGKILL)
                 except ProcessLookupError:
                     return
 
@@ -128,7 +130,6 @@ def _posix_spawn(
     program: str, argv: Sequence[str], env: Mapping[str, str], descriptors: Mapping[int, int]
 ) -> int:
     import fcntl
-    import signal
 
     # Copies above every target number, lest one descriptor overwrites the source of the next.
     floor = max(descriptors) + 1
@@ -143,7 +144,7 @@ def _posix_spawn(
             file_actions=[(os.POSIX_SPAWN_DUP2, copy, number) for number, copy in copies.items()],
             setsid=True,
             # Python ignores these two; a shell whose children ignore them writes to closed pipes.
-            setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],
+            setsigdef=[SIGPIPE, SIGXFSZ],
             setsigmask=[],
         )
     finally:
