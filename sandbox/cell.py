@@ -81,10 +81,7 @@ class Cell:
         """Wait until it is bounded and the program inside is ready; False if it ended first."""
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._confine)
-            async with anyio.create_task_group() as waiting:
-                waiting.start_soon(self._cancel_when_over, waiting.cancel_scope)
-                await self._switchboard.ready.wait()
-                waiting.cancel_scope.cancel()
+            await self._switchboard.settled.wait()
         return self.alive and self._switchboard.ready.is_set()
 
     async def wait_gone(self) -> None:
@@ -121,7 +118,7 @@ class Cell:
                 await store(channel, data)
 
     async def destroy(self, *, keep_layer: bool = False) -> None:
-        self._switchboard.over.set()
+        self._switchboard.end()
         async with self._destroying:
             await self.wait_gone()  # bounded by the deadlines of the burial
             if any(not process.exited for process in self._processes):
@@ -138,16 +135,12 @@ class Cell:
             await anyio.to_thread.run_sync(self._newborn.confine)
         except OSError as error:
             self._newborn.complaints.add(f"cannot limit the sandbox: {error}")
-            self._switchboard.over.set()
+            self._switchboard.end()
 
     async def _watch(self) -> None:
         """Notice the death of the processes."""
         await self._processes[0].wait()
-        self._switchboard.over.set()
-
-    async def _cancel_when_over(self, scope: anyio.CancelScope) -> None:
-        await self._switchboard.over.wait()
-        scope.cancel()
+        self._switchboard.end()
 
     async def _bury(self) -> None:
         for kill in (self._kill_processes, self._newborn.group.kill):

@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,8 +54,10 @@ class Process:
 
     def kill(self) -> None:
         """Send SIGKILL; nothing happens when it has ended."""
-        if not self.exited:
-            signal.pidfd_send_signal(self._descriptor, signal.SIGKILL)
+        if not self._closed:
+            # It may end, and even be collected, between any look and this.
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._descriptor, signal.SIGKILL)
 
     def close(self) -> None:
         """Let go of a process that has ended, or that is somebody else's."""

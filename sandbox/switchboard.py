@@ -64,6 +64,8 @@ class Switchboard:
     ) -> None:
         """Listen in `directory`; only connections of the host user `uid` are taken."""
         self.ready = anyio.Event()
+        self.settled = anyio.Event()
+        """It is ready, or over, or both."""
         self.over = anyio.Event()
         """The control line ended, or the program inside misbehaved: nothing works any more."""
         self._token = token.encode()
@@ -92,9 +94,14 @@ class Switchboard:
             if self._claim is not None:
                 self._claim.decided.set()
 
+    def end(self) -> None:
+        """Whoever waits for the sandbox waits no longer."""
+        self.over.set()
+        self.settled.set()
+
     def close(self) -> None:
         """Stop listening; `serve` does so at its end."""
-        self.over.set()
+        self.end()
         self._listener.close()
 
     async def claim(self, env: Mapping[str, str]) -> None:
@@ -149,7 +156,7 @@ class Switchboard:
             with anyio.CancelScope(shield=True), anyio.move_on_after(_SEND_SECONDS) as patience:
                 await self._control.send(line)
             if patience.cancelled_caught:  # half a line may be out; nothing can follow it
-                self.over.set()
+                self.end()
                 raise SandboxGone("the program inside the sandbox does not listen")
 
     async def _accept(self, tasks: TaskGroup) -> None:
@@ -175,7 +182,7 @@ class Switchboard:
             handed_over = self._admit(await self._greet(channel), channel)
             if self._control is channel:
                 await self._listen_to(channel)
-                self.over.set()
+                self.end()
             elif not handed_over:
                 self._fault()
         finally:
@@ -226,6 +233,7 @@ class Switchboard:
         failed = line.get("failed")
         if line.get("ready") is True:
             self.ready.set()
+            self.settled.set()
         elif isinstance(failed, str):
             if failed in self._wanted:
                 self._wanted[failed].decide(line)
@@ -237,7 +245,7 @@ class Switchboard:
     def _fault(self) -> None:
         self._faults += 1
         if self._faults > MAX_FAULTS:
-            self.over.set()
+            self.end()
 
 
 def _listen(directory: Path, uid: int) -> socket.socket:
