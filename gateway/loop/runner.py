@@ -180,10 +180,25 @@ class Runner:
     def _begin(self) -> None:
         """The session is at work; say so once."""
         journal, thread = self._journal, self._journal.state.main
+        was_idle = journal.state.status == "idle"
         if journal.state.status != "running":
             journal.write(draft.session_running())
         if thread.status != "running":
             journal.write(draft.thread_running(thread.id, self._agent["name"]), thread.id)
+        if was_idle:
+            self._miss_servers()
+
+    def _miss_servers(self) -> None:
+        """Nothing connects to MCP servers yet: say so, and go on without them (spec/core 8.3)."""
+        for server in self._agent["mcp_servers"]:
+            name = server["name"]
+            text = (
+                f"This version cannot connect to MCP servers; the session goes on without {name}."
+            )
+            error = draft.error(
+                "mcp_connection_failed_error", text, "retrying", mcp_server_name=name
+            )
+            self._journal.write(error)
 
     async def _run(self, calls: list[OpenCall], tasks: TaskGroup) -> None:
         self._begin()

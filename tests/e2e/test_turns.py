@@ -116,6 +116,24 @@ async def test_a_turn_shows_its_events_in_the_promised_order(client: AsyncAnthro
     assert flaws(await talk.log()) == []
 
 
+async def test_an_mcp_server_that_cannot_be_reached_is_said_so_and_the_turn_goes_on(
+    client: AsyncAnthropic,
+):
+    agent = await client.beta.agents.create(
+        name="Tester",
+        model="claude-haiku-4-5",
+        tools=[{"type": "mcp_toolset", "mcp_server_name": "tracker"}],
+        mcp_servers=[{"type": "url", "name": "tracker", "url": "https://mcp.example.com/mcp"}],
+    )
+    place = await client.beta.environments.create(name="place-with-a-server")
+    made = await client.beta.sessions.create(agent=agent.id, environment_id=place.id)
+    shown = await Conversation(client, made.id).turn("hello")
+    (error,) = of(shown, "session.error")
+    assert error.error.type == "mcp_connection_failed_error"
+    assert error.error.mcp_server_name == "tracker"
+    assert text(of(shown, "agent.message")[0]) == "Hello."
+
+
 @requirement("events:thinking:signal")
 async def test_thinking_shows_as_a_signal_without_text(client: AsyncAnthropic):
     talk = await Conversation.begin(client)

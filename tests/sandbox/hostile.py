@@ -84,6 +84,7 @@ for order in orders(c):
         d.close()
 """
 WRITES_ERRORS = """
+os.write(2, b"!" * 1000)
 c = ready()
 threading.Thread(target=lambda: [os.write(2, b"!" * 65536) for _ in range(10**9)]).start()
 for order in orders(c):
