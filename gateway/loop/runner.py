@@ -123,8 +123,7 @@ class Runner:
     async def abandon(self, message: str) -> None:
         """Settle whatever is open, say why, and rest."""
         thread = self._journal.state.main
-        if thread.span is not None:
-            self._scribe.fail_span(thread)
+        self._scribe.fail_span(thread)
         self._settle_all(list(thread.calls.values()), message)
         self._requests.give_up(thread, "unknown_error", message)
         await self._rest(machine.Rest("retries_exhausted", []))
@@ -240,8 +239,7 @@ class Runner:
         """Stop whatever runs and end the turn (spec/core 6.8)."""
         thread = self._journal.state.main
         self._calls.stop()
-        if thread.span is not None:
-            self._scribe.fail_span(thread)
+        self._scribe.fail_span(thread)
         self._journal.consume(inputs)
         self._settle_all(list(thread.calls.values()), INTERRUPTED)
         outcome = self._journal.state.active_outcome()
@@ -258,8 +256,7 @@ class Runner:
         if journal.state.status != "running":
             return
         lost = machine.recover(journal.state, rerun)
-        if thread.span is not None:
-            self._scribe.fail_span(thread)
+        self._scribe.fail_span(thread)
         self._settle_all(lost, _UNKNOWN)
         stopped_at = journal.state.last_event_at
         journal.write(draft.session_rescheduled(stopped_at))
@@ -295,11 +292,14 @@ class Runner:
         return drafts
 
     def _usage(self) -> dict[str, object]:
-        state = self._journal.state
-        active = active_micros(state.active_micros, state.running_since, self._journal.now())
+        active = self._active()
         priced = self._shop.prices.priced(self._agent["model"]["id"])
         cents = str(self._cost(active)) if priced else None
-        return usage(state.usage, active, cents)
+        return usage(self._journal.state.usage, active, cents)
+
+    def _active(self) -> int:
+        state = self._journal.state
+        return active_micros(state.active_micros, state.running_since, self._journal.now())
 
     def _cost(self, active: int) -> Decimal:
         return Decimal(self._journal.state.cost) + self._shop.prices.runtime_cents(active)
@@ -309,6 +309,4 @@ class Runner:
         budget = self._journal.session.body["budget"]
         if budget is None:
             return False
-        state = self._journal.state
-        active = active_micros(state.active_micros, state.running_since, self._journal.now())
-        return self._cost(active) >= Decimal(budget["max_list_cost"]["amount"])
+        return self._cost(self._active()) >= Decimal(budget["max_list_cost"]["amount"])

@@ -99,8 +99,9 @@ class Scribe:
         self._journal.write(end, thread.id)
 
     def fail_span(self, thread: ThreadState) -> None:
-        """Close the open span of a request that came to nothing."""
-        assert thread.span is not None
+        """Close the open span, if there is one, of a request that came to nothing."""
+        if thread.span is None:
+            return
         zero: dict[str, Any] = dict.fromkeys(_TOKENS, 0)
         end = draft.request_end(thread.span, zero, is_error=True, private={})
         self._journal.write(end, thread.id)
