@@ -13,7 +13,8 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway.config import Config, Endpoint
+from gateway.config import Config
+from gateway.settings import Endpoint
 
 _SECONDS = 10.0
 """The longest one trial may take."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import structlog
 
-from gateway.config import Log
+from gateway.settings import Log
 
 
 def configure(settings: Log) -> None:

@@ -33,6 +33,8 @@ _ARGUMENTS, _FILTER, _INFO = 3, 4, 5
 class Newborn:
     """A sandbox whose processes run and of which nothing has been heard yet."""
 
+    uid: int
+    sockets: Path
     switchboard: Switchboard
     processes: Sequence[Process]
     """The first process inside, unless it is dead already, and bwrap."""
@@ -61,8 +63,10 @@ async def give_birth(
         program=premises.program,
         etc=premises.etc,
         limits=spec.limits,
-        egress=spec.egress,
         python=premises.python,
+        root=spec.root,
+        mounts=spec.mounts,
+        arguments=spec.arguments,
     )
     started = False
     try:
@@ -77,6 +81,8 @@ async def give_birth(
             with anyio.CancelScope(shield=True):
                 await anyio.to_thread.run_sync(clear)
     return Newborn(
+        uid=layer.uid,
+        sockets=directory,
         switchboard=board,
         processes=processes,
         group=group,

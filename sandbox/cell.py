@@ -8,6 +8,7 @@ killed and cleared away at once, and only the layer waits for `destroy`.
 import logging
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Literal
 
 import anyio
@@ -53,6 +54,14 @@ class Cell:
     @property
     def ref(self) -> str:
         return self._ref
+
+    @property
+    def uid(self) -> int:
+        return self._newborn.uid
+
+    @property
+    def sockets(self) -> Path:
+        return self._newborn.sockets
 
     @property
     def complaints(self) -> str:

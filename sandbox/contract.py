@@ -17,12 +17,21 @@ program answers one line ``{"ok": true}`` or ``{"error": TEXT}``, a pull begins 
 ``{"claim": {"env": {...}}}`` answered by ``{"claimed": true}``, and ``{"exit": true}``. The program
 inside says ``{"ready": true, "pid": N}`` first, ``{"failed": CHANNEL_ID, "error": TEXT}`` when a
 channel could not be opened, and ``{"exited": CHANNEL_ID, "status": N}`` when a spawned child ends.
+
+How a sandbox reaches the network. It has no interface but its own loopback. What it may reach it
+reaches through an egress proxy of the gateway, which listens on a Unix socket named `EGRESS_NAME`
+in `Sandbox.sockets`: that directory is the gateway's and shows read-only inside, so the socket can
+be made after the start, when it is known whose sandbox it is, and no other sandbox can see it. The
+program inside relays ``127.0.0.1:RELAY_PORT`` to it, from the moment of the claim, if it is there.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol, TypeAlias
+
+EGRESS_NAME = "egress"
+RELAY_PORT = 3128
 
 Enforcement: TypeAlias = Literal["cgroup-v2", "cgroup-v1", "rlimit", "watchdog", "tmpfs", "none"]
 
@@ -62,6 +71,18 @@ class Limits:
     """Bytes of the writable layer."""
 
 
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """A directory or file of the host that shows inside."""
+
+    source: Path
+    """On the host, and ours: nothing inside ever decides what is there."""
+    target: str
+    """Inside: an absolute path below ``/opt`` or ``/mnt``."""
+    writable: bool = False
+    """Programs inside may change it; then it has to belong to the sandbox's user."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SandboxSpec:
     """A place to run programs, before it belongs to anyone."""
@@ -69,10 +90,13 @@ class SandboxSpec:
     id: str
     """Names the sandbox and its layer; safe as a file name."""
     limits: Limits = field(default_factory=Limits)
+    root: Path | None = None
+    """The system that programs see, a Debian root made by `sandbox.image`; None is the driver's."""
+    mounts: tuple[Mount, ...] = ()
+    arguments: tuple[str, ...] = ()
+    """More arguments of the program inside."""
     require: frozenset[Requirement] = frozenset()
     """What must be enforced; a driver that cannot raises `Unsupported`."""
-    egress: Path | None = None
-    """The Unix socket of an egress proxy; None means no network at all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +141,16 @@ class Sandbox(Protocol):
     @property
     def ref(self) -> str:
         """What `Driver.adopt` needs to find this sandbox, or its layer, after a restart."""
+        ...
+
+    @property
+    def uid(self) -> int:
+        """The host user that programs inside are; connections from elsewhere are not its own."""
+        ...
+
+    @property
+    def sockets(self) -> Path:
+        """A directory of the host, only this sandbox's to enter, that shows read-only inside."""
         ...
 
     @property

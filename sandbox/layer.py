@@ -1,7 +1,7 @@
 """The writable layer of a sandbox: plain directories that outlive its processes.
 
-A layer is ``LAYERS/NAME/`` with ``workspace``, ``session`` (``outputs`` and ``uploads`` inside),
-``home`` and ``memory`` (spec/core 3.4 says where they appear). All of it belongs to the sandbox's
+A layer is ``LAYERS/NAME/`` with ``workspace``, ``session/outputs`` and ``home`` (spec/core 3.4 says
+where they appear). All of it belongs to the sandbox's
 host user; who owns the layer is also the record of which user ids are taken. What is inside was
 written by an enemy: nothing here follows a link, and nothing reads a file. The space a layer
 takes is not limited here.
@@ -21,13 +21,16 @@ from sandbox.contract import SandboxError, SandboxGone, Unavailable
 
 MOUNTS = {
     "workspace": "/workspace",
-    "session": "/mnt/session",
+    "session/outputs": "/mnt/session/outputs",
     "home": "/home/agent",
-    "memory": "/mnt/memory",
 }
 """Directory of the layer -> where programs inside find it."""
 
-_DIRECTORIES = (*MOUNTS, "session/outputs", "session/uploads")
+UPLOADS = "/mnt/session/uploads"
+MEMORY = "/mnt/memory"
+"""Where read-only mounts go; empty without them. Their parents are not the sandbox's to change."""
+
+_DIRECTORIES = ("workspace", "session", "session/outputs", "home")
 _FALLBACK = Path("/var/lib/wharfkeep")
 
 _log = logging.getLogger(__name__)

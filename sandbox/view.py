@@ -12,15 +12,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sandbox.contract import Limits, Unavailable
-from sandbox.layer import MOUNTS, Layer, enterable
+from sandbox.contract import EGRESS_NAME, Limits, Mount, Unavailable
+from sandbox.layer import MEMORY, MOUNTS, UPLOADS, Layer, enterable
 from sandbox.switchboard import SOCKET_NAME
 
 RUNTIME = "/opt/wharfkeep"
 """Where the gateway's own files appear. Its parent is read-only, so it stays what it is."""
 PROGRAM = f"{RUNTIME}/program.pyz"
 SOCKET = f"{RUNTIME}/gateway/{SOCKET_NAME}"
-EGRESS = f"{RUNTIME}/egress"
+EGRESS = f"{RUNTIME}/gateway/{EGRESS_NAME}"
 PYTHON_PREFIX = f"{RUNTIME}/python"
 
 USER_ID = 1000
@@ -91,8 +91,10 @@ class View:
     etc: Path
     """Made by `make_etc`."""
     limits: Limits
-    egress: Path | None
     python: Interpreter
+    root: Path | None = None
+    mounts: Sequence[Mount] = ()
+    arguments: Sequence[str] = ()
 
 
 def find_python(system: Path = Path("/usr/bin/python3")) -> Interpreter:
@@ -136,10 +138,11 @@ def arguments(view: View, *, seccomp: int, info: int) -> Sequence[str]:
     """
     return [
         *_isolation(seccomp=seccomp, info=info),
-        *_system(view.etc),
+        *(_system(view.etc) if view.root is None else _image(view.root, view.etc)),
         *_memory_directories(view.limits),
         *_layer(view.layer),
         *_runtime(view),
+        *_mounts(view.mounts),
         *("--remount-ro", "/dev", "--remount-ro", "/"),
         *("--chdir", MOUNTS["workspace"]),
     ]
@@ -153,7 +156,8 @@ _START = (
 
 def command(view: View) -> Sequence[str]:
     """The program to run inside; it reads its token from standard input."""
-    return [view.python.path, "-I", "-S", "-c", _START, PROGRAM, "--socket", SOCKET]
+    python = view.python.path if view.root is None else "/usr/bin/python3"
+    return [python, "-I", "-S", "-c", _START, PROGRAM, "--socket", SOCKET, *view.arguments]
 
 
 def _is_recent(python: Path) -> bool:
@@ -200,6 +204,19 @@ def _system(etc: Path) -> list[str]:
     return [*options, "--proc", "/proc", "--dev", "/dev"]
 
 
+def _image(root: Path, etc: Path) -> list[str]:
+    """A Debian root instead of the host's system; who the user is stays ours to say."""
+    options = ["--ro-bind", str(root / "usr"), "/usr"]
+    for name in _ROOT_DIRECTORIES:
+        if (root / name).is_symlink():
+            options += ["--symlink", f"usr/{name}", f"/{name}"]
+    for name in ("etc", "var/lib"):
+        options += ["--ro-bind", str(root / name), f"/{name}"]
+    for name in _ETC:
+        options += ["--ro-bind", str(etc / name), f"/etc/{name}"]
+    return [*options, "--proc", "/proc", "--dev", "/dev"]
+
+
 def _memory_directories(limits: Limits) -> list[str]:
     options = ["--dir", "/var"]
     for place, mode in _MEMORY_DIRECTORIES.items():
@@ -210,7 +227,7 @@ def _memory_directories(limits: Limits) -> list[str]:
 
 
 def _layer(layer: Layer) -> list[str]:
-    options: list[str] = []
+    options = ["--dir", UPLOADS, "--dir", MEMORY]
     for directory, place in MOUNTS.items():
         options += ["--bind", str(layer.path / directory), place]
     return options
@@ -221,6 +238,12 @@ def _runtime(view: View) -> list[str]:
     options += ["--ro-bind", str(view.socket_directory), str(Path(SOCKET).parent)]
     if view.python.prefix is not None:
         options += ["--ro-bind", str(view.python.prefix), PYTHON_PREFIX]
-    if view.egress is not None:
-        options += ["--ro-bind", str(view.egress), EGRESS]
+    return options
+
+
+def _mounts(mounts: Sequence[Mount]) -> list[str]:
+    options: list[str] = []
+    for mount in mounts:
+        bind = "--bind" if mount.writable else "--ro-bind"
+        options += [bind, str(mount.source), mount.target]
     return options

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config import Config, Endpoint, Models
+from gateway.config import Config
 from gateway.doctor import Finding, examine
+from gateway.settings import Endpoint, Models
 
 
 def _finding(config: Config, name: str) -> Finding:

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from gateway.config import Config, Endpoint, Models, StoreSettings, load
+from gateway.config import Config, load
 from gateway.effective import shown, toml
+from gateway.settings import Endpoint, Models, StoreSettings
 
 _SECRET = "a-very-secret-thing"
 

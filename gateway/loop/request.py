@@ -9,7 +9,6 @@ from typing import Any
 import anyio
 import structlog
 
-from gateway.config import Models
 from gateway.loop import draft
 from gateway.loop.journal import Journal
 from gateway.loop.scribe import Scribe
@@ -18,6 +17,7 @@ from gateway.loop.turn import Previews, receive
 from gateway.model import compact
 from gateway.model.contract import Answer, Model, ModelError, Request
 from gateway.model.prompt import Prompt
+from gateway.settings import Models
 
 log = structlog.get_logger()
 

@@ -14,7 +14,6 @@ import structlog
 from anyio.abc import TaskGroup
 
 from gateway.clock import Clock
-from gateway.config import Loop, Models
 from gateway.loop import draft, machine
 from gateway.loop.calls import Calls
 from gateway.loop.fold import INTERRUPTED
@@ -27,6 +26,7 @@ from gateway.loop.state import OpenCall, State
 from gateway.model.contract import Model
 from gateway.model.price import Prices
 from gateway.model.prompt import Prompt
+from gateway.settings import Loop, Models
 from gateway.store.bus import Bus
 from gateway.store.records import Claim, Input
 from gateway.store.store import Store

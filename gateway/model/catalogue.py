@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
-from gateway.config import Endpoint, Models
+from gateway.settings import Endpoint, Models
 
 Names: TypeAlias = tuple[str, ...]
 

@@ -17,12 +17,12 @@ import anyio.to_thread
 from pydantic_core import PydanticSerializationError, to_json
 
 from gateway.clock import Clock
-from gateway.config import Models
 from gateway.model import body, failure
 from gateway.model.contract import Capabilities, ModelError, Part, Request
 from gateway.model.endpoints import Endpoints, Route, custom_headers, is_self
 from gateway.model.events import EventTooLong
 from gateway.model.intake import Intake
+from gateway.settings import Models
 
 if TYPE_CHECKING:
     import anthropic

@@ -15,10 +15,10 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import SecretStr
 
-from gateway.config import Endpoint, Models
 from gateway.errors import ConfigError
 from gateway.model.catalogue import claude, named_by
 from gateway.model.contract import Capabilities
+from gateway.settings import Endpoint, Models
 
 FROM_ENVIRONMENT = "environment"
 """The name of the endpoint that the environment describes."""

@@ -7,8 +7,8 @@ id in neither has no price, and sessions that could use it cannot have a budget.
 from dataclasses import dataclass
 from decimal import Decimal
 
-from gateway.config import Models, Price
 from gateway.model.contract import Usage
+from gateway.settings import Models, Price
 
 _CENTS_PER_TOKEN = Decimal(1) / 10_000
 """A dollar for a million tokens is this many cents for one."""

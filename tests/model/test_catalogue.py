@@ -5,8 +5,8 @@ from typing import Any, get_args
 import pytest
 from anthropic.types.beta import BetaManagedAgentsModel, BetaModelInfo
 
-from gateway.config import Endpoint, Models
 from gateway.model.catalogue import Catalogue, claude, default_effort
+from gateway.settings import Endpoint, Models
 
 
 def catalogue(**named: dict[str, Any]) -> Catalogue:

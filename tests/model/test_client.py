@@ -9,8 +9,6 @@ import anyio
 import pytest
 
 from gateway.clock import SystemClock
-from gateway.config import Endpoint as Settings
-from gateway.config import Models
 from gateway.errors import ConfigError
 from gateway.model.client import MessagesClient
 from gateway.model.contract import (
@@ -22,6 +20,8 @@ from gateway.model.contract import (
     Thinking,
     ToolStart,
 )
+from gateway.settings import Endpoint as Settings
+from gateway.settings import Models
 from tests.model.endpoint import Endpoint, Reply, block, end, event, start, stream, text, tool
 
 LISTEN = "127.0.0.1:8400"

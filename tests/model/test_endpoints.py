@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from gateway.config import Endpoint, Models
 from gateway.errors import ConfigError
 from gateway.model.endpoints import Endpoints, is_self
+from gateway.settings import Endpoint, Models
 
 LISTEN = "127.0.0.1:8400"
 

@@ -4,10 +4,10 @@ from decimal import Decimal
 
 import pytest
 
-from gateway.config import Models, Price
 from gateway.model.catalogue import Catalogue
 from gateway.model.contract import Usage
 from gateway.model.price import Prices
+from gateway.settings import Models, Price
 
 PRICES = Prices(Models())
 

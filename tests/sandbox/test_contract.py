@@ -19,13 +19,7 @@ from sandbox.contract import (
     Unsupported,
 )
 
-DRIVERS = ["bubblewrap"]
 DEADLINE = 30.0
-
-
-@pytest.fixture(params=DRIVERS)
-def driver(request: pytest.FixtureRequest) -> Driver:
-    return request.getfixturevalue(request.param)
 
 
 @pytest.fixture
@@ -157,8 +151,6 @@ async def test_programs_start_in_the_workspace_as_an_ordinary_user(sandbox: Sand
     [
         "/workspace",
         "/mnt/session/outputs",
-        "/mnt/session/uploads",
-        "/mnt/memory",
         "/home/agent",
         "/tmp",
         "/run",
@@ -169,6 +161,12 @@ async def test_the_places_of_a_session_are_writable(sandbox: Sandbox, place: str
     assert await run(sandbox, "/bin/sh", "-c", f"echo kept > {place}/file; cat {place}/file") == (
         "kept\n"
     )
+
+
+@pytest.mark.parametrize("place", ["/mnt/session/uploads", "/mnt/session", "/mnt/memory", "/mnt"])
+async def test_what_the_gateway_mounts_is_not_the_program_s_to_change(sandbox: Sandbox, place: str):
+    script = f"test -d {place} && ! touch {place}/file 2>/dev/null && echo refused"
+    assert await run(sandbox, "/bin/sh", "-c", script) == "refused\n"
 
 
 @pytest.mark.parametrize("data", [b"", b"text\n", bytes(range(256)) * 8192])

@@ -37,7 +37,7 @@ def test_a_new_layer_is_its_owner_s_alone(layers: Path):
     made = layer.create(layers, "one", OWNER)
     places = [made.path, *made.path.rglob("*")]
     assert {place.relative_to(made.path).as_posix() for place in places} == {
-        *(".", "workspace", "session", "session/outputs", "session/uploads", "home", "memory")
+        *(".", "workspace", "session", "session/outputs", "home")
     }
     for place in places:
         assert place.stat().st_mode & 0o777 == 0o700
