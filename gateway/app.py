@@ -33,6 +33,7 @@ from gateway.store.lock import locked
 from gateway.store.store import Store, open_store
 from gateway.tools.call import Gate
 from gateway.tools.connect import Connections
+from gateway.tools.outfit import Outfitter
 from sandbox.bubblewrap import BubblewrapDriver, Settings
 from sandbox.bundle import bundle
 from sandbox.contract import Capabilities, Driver, Limits, Unavailable
@@ -160,10 +161,7 @@ async def _driver(config: Config, tasks: TaskGroup) -> tuple[Driver, Capabilitie
 
 def _connections(config: Config, driver: Driver, name: str, store: Store) -> Connections:
     settings = config.sandbox
-    return Connections(
-        driver,
-        store,
-        name=name,
+    outfitter = Outfitter(
         limits=Limits(
             memory=settings.memory,
             processes=settings.processes,
@@ -174,6 +172,12 @@ def _connections(config: Config, driver: Driver, name: str, store: Store) -> Con
             disk=settings.disk,
         ),
         require=frozenset(settings.require),
+    )
+    return Connections(
+        driver,
+        store,
+        outfitter,
+        name=name,
         host=f"{socket.gethostname()}:{config.data_dir}",
         idle_seconds=settings.idle_seconds,
     )

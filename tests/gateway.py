@@ -33,6 +33,7 @@ from gateway.model.script import Script
 from gateway.store.store import DATABASE, open_store
 from gateway.tools.call import Gate
 from gateway.tools.connect import Connections
+from gateway.tools.outfit import Outfitter
 from sandbox.contract import Capabilities, Limits, Sandbox, SandboxSpec, Unavailable
 
 SECONDS = 20.0
@@ -186,9 +187,8 @@ async def _gateway(config: Config, script: Script) -> AsyncGenerator[Gateway]:
         connections = Connections(
             NoSandbox(),
             store,
+            Outfitter(limits=Limits(), require=frozenset()),
             name="none",
-            limits=Limits(),
-            require=frozenset(),
             host="here",
             idle_seconds=60,
         )

@@ -6,7 +6,7 @@ files. A sandbox that died is simply replaced at the next call.
 """
 
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 import anyio
@@ -15,24 +15,18 @@ from anyio.abc import TaskGroup
 
 from gateway.store.records import SandboxRow
 from gateway.store.store import Store
+from gateway.tools.outfit import Kind, Outfitter, Place
 from gateway.tools.server import ToolServer
-from sandbox.contract import (
-    Driver,
-    Limits,
-    Requirement,
-    Sandbox,
-    SandboxError,
-    SandboxGone,
-    SandboxSpec,
-)
+from sandbox.contract import Driver, Sandbox, SandboxError, SandboxGone, SandboxSpec
 
 log = structlog.get_logger()
 
 
 @dataclass(slots=True)
-class _Place:
-    """What one session has right now."""
+class _Room:
+    """What runs in one place right now."""
 
+    place: Place
     lock: anyio.Lock = field(default_factory=anyio.Lock)
     sandbox: Sandbox | None = None
     server: ToolServer | None = None
@@ -48,21 +42,19 @@ class Connections:
         self,
         driver: Driver,
         store: Store,
+        outfitter: Outfitter,
         *,
         name: str,
-        limits: Limits,
-        require: frozenset[Requirement],
         host: str,
         idle_seconds: float,
     ) -> None:
         self._driver = driver
         self._store = store
+        self._outfitter = outfitter
         self._name = name
-        self._limits = limits
-        self._require = require
         self._host = host
         self._idle_seconds = idle_seconds
-        self._places: dict[str, _Place] = {}
+        self._rooms: dict[Place, _Room] = {}
         self._tasks: TaskGroup | None = None
 
     @asynccontextmanager
@@ -80,57 +72,65 @@ class Connections:
                     await self._driver.aclose()
 
     @asynccontextmanager
-    async def server(self, session: str) -> AsyncGenerator[tuple[ToolServer, Sandbox]]:
+    async def server(
+        self, session: str, kind: Kind = "tools"
+    ) -> AsyncGenerator[tuple[ToolServer, Sandbox]]:
         """The session's tool server, started if need be, kept for the length of the block.
 
         Raises:
             SandboxError: No sandbox could be started.
         """
-        place = self._places.setdefault(session, _Place())
-        place.calls += 1
+        place = Place(session=session, kind=kind)
+        room = self._rooms.setdefault(place, _Room(place))
+        room.calls += 1
         try:
-            if place.parked is not None:
-                place.parked.cancel()
-            async with place.lock:
-                server, sandbox = await self._ready(session, place)
+            if room.parked is not None:
+                room.parked.cancel()
+            async with room.lock:
+                server, sandbox = await self._ready(room)
             yield server, sandbox
         finally:
-            place.calls -= 1
+            room.calls -= 1
 
-    async def _ready(self, session: str, place: _Place) -> tuple[ToolServer, Sandbox]:
-        sandbox = place.sandbox
+    async def _ready(self, room: _Room) -> tuple[ToolServer, Sandbox]:
+        sandbox = room.sandbox
         if sandbox is None or not sandbox.alive:
             if sandbox is not None:
-                await sandbox.destroy(keep_layer=True)
-            place.sandbox = place.server = None
-            sandbox = place.sandbox = await self._start(session)
-        server = place.server
+                await self._stop(room, keep_layer=room.place.lasting)
+            sandbox = room.sandbox = await self._start(room.place)
+        server = room.server
         if server is None or server.closed:
             server = ToolServer(await sandbox.open("tools"))
-            place.server = server
+            room.server = server
             assert self._tasks is not None, "enter `running` first"
             self._tasks.start_soon(server.listen)
         return server, sandbox
 
-    async def _start(self, session: str) -> Sandbox:
-        spec = SandboxSpec(id=session, limits=self._limits, require=self._require)
-        row = await self._store.sandboxes.get(owner=session)
-        sandbox = await self._adopt(row.ref, spec) if row is not None else None
-        if sandbox is None:
-            sandbox = await self._driver.create(spec)
-            await self._record(session, sandbox, row.generation + 1 if row else 1)
-        await sandbox.claim(env={})
+    async def _start(self, place: Place) -> Sandbox:
+        spec = await self._outfitter.prepare(place)
+        sandbox = await (self._resume(place, spec) if place.lasting else self._driver.create(spec))
+        try:
+            await sandbox.claim(env=await self._outfitter.furnish(place, sandbox))
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await self._outfitter.release(place)
+                await sandbox.destroy(keep_layer=place.lasting)
+            raise
         return sandbox
 
-    async def _adopt(self, ref: str, spec: SandboxSpec) -> Sandbox | None:
-        try:
-            return await self._driver.adopt(ref, spec)
-        except SandboxGone:
-            return None
+    async def _resume(self, place: Place, spec: SandboxSpec) -> Sandbox:
+        """Start on the files of the last time, or else on none."""
+        row = await self._store.sandboxes.get(owner=place.owner)
+        if row is not None:
+            with suppress(SandboxGone):
+                return await self._driver.adopt(row.ref, spec)
+        sandbox = await self._driver.create(spec)
+        await self._record(place, sandbox, row.generation + 1 if row else 1)
+        return sandbox
 
-    async def _record(self, session: str, sandbox: Sandbox, generation: int) -> None:
+    async def _record(self, place: Place, sandbox: Sandbox, generation: int) -> None:
         row = SandboxRow(
-            owner=session,
+            owner=place.owner,
             driver=self._name,
             host=self._host,
             ref=sandbox.ref,
@@ -141,47 +141,53 @@ class Connections:
 
     def park(self, session: str) -> None:
         """The session went idle: stop its processes after a while, unless it wakes before."""
-        place = self._places.get(session)
-        if place is None or self._tasks is None:
-            return
-        if place.parked is not None:
-            place.parked.cancel()
-        self._tasks.start_soon(self._stop_later, session, place)
+        for room in self._rooms_of(session):
+            if self._tasks is not None:
+                if room.parked is not None:
+                    room.parked.cancel()
+                self._tasks.start_soon(self._stop_later, room)
 
-    async def _stop_later(self, session: str, place: _Place) -> None:
-        with anyio.CancelScope() as place.parked:
+    async def _stop_later(self, room: _Room) -> None:
+        with anyio.CancelScope() as room.parked:
             await anyio.sleep(self._idle_seconds)
-            async with place.lock:
-                if place.calls == 0:
-                    await self._suspend(session, place)
+            async with room.lock:
+                if room.calls == 0:
+                    await self._suspend(room)
 
-    async def _suspend(self, session: str, place: _Place) -> None:
+    async def _suspend(self, room: _Room) -> None:
         try:
-            await self._stop(session, place, keep_layer=True)
+            await self._close(room, keep_layer=room.place.lasting)
         except SandboxError as error:
-            log.warning("sandbox not stopped", session=session, error=str(error))
+            log.warning("sandbox not stopped", sandbox=room.place.owner, error=str(error))
 
-    async def _stop(self, session: str, place: _Place, *, keep_layer: bool) -> None:
-        sandbox, server = place.sandbox, place.server
-        place.sandbox = place.server = None
+    async def _close(self, room: _Room, *, keep_layer: bool) -> None:
+        await self._stop(room, keep_layer=keep_layer)
+        # A call that arrived meanwhile waits for the lock and will start again in this room.
+        if room.calls == 0:
+            self._rooms.pop(room.place, None)
+
+    async def _stop(self, room: _Room, *, keep_layer: bool) -> None:
+        sandbox, server = room.sandbox, room.server
+        room.sandbox = room.server = None
         with anyio.CancelScope(shield=True):
             if server is not None:
                 await server.aclose()
             if sandbox is not None:
+                await self._outfitter.release(room.place)
                 await sandbox.destroy(keep_layer=keep_layer)
-        # A call that arrived meanwhile waits for the lock and will start again in this place.
-        if place.calls == 0:
-            self._places.pop(session, None)
 
     async def discard(self, session: str, row: SandboxRow | None) -> None:
         """The session was deleted: its processes and its files go too.
 
         `row` said which sandbox held them, until it was deleted with the session.
         """
-        place = self._places.get(session)
-        if place is not None:
-            async with place.lock:
-                await self._stop(session, place, keep_layer=False)
-        elif row is not None and row.host == self._host:
+        rooms = self._rooms_of(session)
+        for room in rooms:
+            async with room.lock:
+                await self._close(room, keep_layer=False)
+        if not any(room.place.lasting for room in rooms) and row and row.host == self._host:
             rows = await self._store.sandboxes.all(host=self._host)
             await self._driver.reap(frozenset(other.ref for other in rows))
+
+    def _rooms_of(self, session: str) -> list[_Room]:
+        return [room for place, room in self._rooms.items() if place.session == session]
