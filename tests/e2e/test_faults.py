@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 from anthropic import AsyncAnthropic
 
-from tests.e2e import serving, upstream
+from tests.e2e import serving
 from tests.e2e.conversation import TOOLSET, Conversation, of, processed, results, text, types
 from tests.e2e.serving import Server
 from tests.e2e.upstream import Upstream
 from tests.e2e.validity import flaws
 from tests.ledger.requirement import requirement
 from tests.model import endpoint as say
-from tests.model.endpoint import Reply
+from tests.model.endpoint import Reply, serve
 
 _ATTEMPTS = 3
 _GOOD = Reply(chunks=[say.stream(say.text("All is well."))])
@@ -38,7 +38,7 @@ _GIVEN_UP = ["span.model_request_start", "span.model_request_end", "session.erro
 
 @pytest.fixture(scope="module")
 def model() -> Iterator[Upstream]:
-    with upstream.serve() as running:
+    with serve(Upstream) as running:
         yield running
 
 

@@ -3,22 +3,13 @@
 The bytes it sends are made by `tests.model.endpoint`; this one serves many conversations at once.
 """
 
-import socket
-import threading
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Generator
-from contextlib import contextmanager
 from typing import Any
 
-import anyio
-import anyio.lowlevel
-import uvicorn
-from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
-from starlette.routing import Route
+from starlette.responses import Response
 
-from tests.model.endpoint import CutOff, Reply
+from tests.model.endpoint import Reply, respond
 
 
 class Upstream:
@@ -38,38 +29,4 @@ class Upstream:
         model = body["model"]
         self.asked[model].append(body)
         replies = self.replies[model]
-        reply = replies.pop(0) if len(replies) > 1 else replies[0]
-        return StreamingResponse(
-            _send(reply),
-            status_code=reply.status,
-            headers=reply.headers,
-            media_type=reply.content_type,
-        )
-
-
-async def _send(reply: Reply) -> AsyncGenerator[bytes]:
-    for chunk in reply.chunks:
-        yield chunk
-        await anyio.lowlevel.checkpoint()
-    if reply.hang:
-        await anyio.sleep_forever()
-    if reply.cut:
-        raise CutOff
-
-
-@contextmanager
-def serve() -> Generator[Upstream]:
-    """Run a server until the block ends."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    upstream = Upstream(f"http://127.0.0.1:{listener.getsockname()[1]}")
-    app = Starlette(routes=[Route("/v1/messages", upstream.answer, methods=["POST"])])
-    config = uvicorn.Config(app, log_config=None, lifespan="off", http="h11", loop="asyncio")
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    try:
-        yield upstream
-    finally:
-        server.should_exit = server.force_exit = True
-        thread.join(10)
-        listener.close()
+        return respond(replies.pop(0) if len(replies) > 1 else replies[0])

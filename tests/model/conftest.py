@@ -14,5 +14,5 @@ def anyio_backend() -> str:
 
 @pytest.fixture
 def endpoint() -> Iterator[Endpoint]:
-    with serve() as running:
+    with serve(Endpoint) as running:
         yield running

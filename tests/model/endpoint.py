@@ -7,10 +7,10 @@ one with gaps, one that breaks off. What it was asked is kept in `requests`.
 import json
 import socket
 import threading
-from collections.abc import AsyncIterator, Generator, Sequence
+from collections.abc import AsyncIterator, Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import anyio
 import anyio.lowlevel
@@ -59,13 +59,16 @@ class Endpoint:
     async def answer(self, request: Request) -> Response:
         body: dict[str, Any] = await request.json()
         self.requests.append(Asked(request.url.path, dict(request.headers), body))
-        reply = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
-        return StreamingResponse(
-            _send(reply),
-            status_code=reply.status,
-            headers=reply.headers,
-            media_type=reply.content_type,
-        )
+        return respond(self.replies.pop(0) if len(self.replies) > 1 else self.replies[0])
+
+
+def respond(reply: Reply) -> Response:
+    return StreamingResponse(
+        _send(reply),
+        status_code=reply.status,
+        headers=reply.headers,
+        media_type=reply.content_type,
+    )
 
 
 async def _send(reply: Reply) -> AsyncIterator[bytes]:
@@ -78,18 +81,27 @@ async def _send(reply: Reply) -> AsyncIterator[bytes]:
         raise CutOff
 
 
+class Script(Protocol):
+    """Answers the requests of a server."""
+
+    async def answer(self, request: Request) -> Response: ...
+
+
+ScriptT = TypeVar("ScriptT", bound=Script)
+
+
 @contextmanager
-def serve() -> Generator[Endpoint]:
-    """Run a server until the block ends."""
+def serve(make: Callable[[str], ScriptT]) -> Generator[ScriptT]:
+    """Run a server until the block ends; `make` is told its URL."""
     listener = socket.create_server(("127.0.0.1", 0))
-    endpoint = Endpoint(f"http://127.0.0.1:{listener.getsockname()[1]}")
-    app = Starlette(routes=[Route("/v1/messages", endpoint.answer, methods=["POST"])])
+    script = make(f"http://127.0.0.1:{listener.getsockname()[1]}")
+    app = Starlette(routes=[Route("/v1/messages", script.answer, methods=["POST"])])
     config = uvicorn.Config(app, log_config=None, lifespan="off", http="h11", loop="asyncio")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:
-        yield endpoint
+        yield script
     finally:
         server.should_exit = server.force_exit = True
         thread.join(10)
