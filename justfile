@@ -32,6 +32,7 @@ types *args:
 # write the generated pages, schema and example configuration
 docs:
     python -P -m gateway reference .
+    python -m tests.sandbox.abuse.catalogue
 
 # renew the hashed locks
 lock:

@@ -1,10 +1,11 @@
 """What a sandbox costs, against ``bwrap true`` in the same run.
 
-    python -m benchmarks.sandbox [--runs 20] [--json]
+    python -m benchmarks.sandbox [--driver docker] [--runs 20] [--json]
 
 Cold is from nothing to the first result of a tool call; the floor is the same program starting
 ``true`` in the same namespaces, with no limits, no filter, no layer and no tool server. Memory is
-the proportional share of everything that runs for one idle sandbox.
+the proportional share of everything that runs for one idle sandbox. For the docker driver see
+`benchmarks.containers`.
 """
 
 import argparse
@@ -21,6 +22,7 @@ import anyio
 import psutil
 from anyio.abc import TaskGroup
 
+from benchmarks import containers
 from gateway.tools.server import ToolServer
 from sandbox.bubblewrap import BubblewrapDriver, Settings
 from sandbox.bundle import bundle
@@ -117,9 +119,14 @@ def _figures(floor: list[float], bench: Bench) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
+    parser.add_argument("--driver", choices=["bubblewrap", "docker"], default="bubblewrap")
     parser.add_argument("--runs", type=int, default=20)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
+    if options.driver == "docker":
+        figures = containers.measure(options.runs)
+        print(json.dumps(figures)) if options.json else containers.show(figures)
+        return
     with tempfile.TemporaryDirectory() as directory:
         Path(directory).chmod(0o711)
         figures = anyio.run(_measure, Path(directory), options.runs)

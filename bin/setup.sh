@@ -54,7 +54,8 @@ install_programs() {
 	else
 		fail "ask an administrator to run: sudo apt-get install -y $1"
 	fi
-	apt="$as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300"
+	# RUNLEVEL: what is installed is not started.
+	apt="$as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get -qq -o DPkg::Lock::Timeout=300"
 	quietly "installing $1" sh -c "$apt update && $apt install -y --no-install-recommends $1" ||
 		fail "apt-get failed; try: sudo apt-get update && sudo apt-get install -y $1"
 }

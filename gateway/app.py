@@ -5,7 +5,6 @@ driver or a model; `gateway.server` puts one behind a socket.
 """
 
 import os
-import socket
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -14,7 +13,6 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 import structlog
-from anyio.abc import TaskGroup
 
 from gateway.api.context import Gateway
 from gateway.clock import Clock, SystemClock
@@ -26,21 +24,19 @@ from gateway.model.catalogue import Catalogue
 from gateway.model.client import MessagesClient
 from gateway.model.contract import Model
 from gateway.model.fake import FakeModel
+from gateway.model.inline import WithFiles
 from gateway.model.price import Prices
-from gateway.model.prompt import Prompt
 from gateway.model.script import load as load_script
+from gateway.sandboxes import open_sandboxes
+from gateway.store.blobs import Blobs, DiskBlobs
 from gateway.store.lock import locked
+from gateway.store.shelf import Shelf
 from gateway.store.store import Store, open_store
 from gateway.tools.call import Gate
-from gateway.tools.connect import Connections
-from gateway.tools.outfit import Outfitter
-from sandbox.bubblewrap import BubblewrapDriver, Settings
-from sandbox.bundle import bundle
-from sandbox.contract import Capabilities, Driver, Limits, Unavailable
+from gateway.vault.seal import Seal
+from sandbox.contract import Capabilities, Driver
 
 log = structlog.get_logger()
-
-_NETWORK = "There is no network: nothing outside this environment can be reached."
 
 _PYTHON = Path("/usr/bin/python3")
 """What runs inside a sandbox; the driver finds another where there is none."""
@@ -57,43 +53,42 @@ class App:
 
 
 @asynccontextmanager
-async def build(config: Config) -> AsyncGenerator[App]:
+async def build(
+    config: Config, *, driver: Driver | None = None, model: Model | None = None
+) -> AsyncGenerator[App]:
     """Open everything, recover what an earlier process left, and run until the exit.
+
+    `driver` and `model` are taken instead of those the configuration describes.
 
     Raises:
         StartError: The machine does not let it: the message says what to do.
     """
     clock = SystemClock()
     async with AsyncExitStack() as stack:
-        # First what says that this directory is ours; nothing else may touch it before.
-        store = await open_store(
-            config.store.url,
-            config.data_dir,
-            clock=clock,
-            synchronous=config.store.synchronous,
-            pool=config.store.pool,
+        store = await stack.enter_async_context(_store(config, clock))
+        blobs = await stack.enter_async_context(_blobs(config))
+        shelf = Shelf(store, blobs, clock, config.files)
+        await stack.enter_async_context(shelf.swept())
+        if model is None:
+            model = await stack.enter_async_context(_model(config, clock))
+        seal = await anyio.to_thread.run_sync(Seal.at, config.data_dir)
+        sandboxes = await stack.enter_async_context(
+            open_sandboxes(config, store, shelf, clock, seal=seal, driver=driver)
         )
-        stack.push_async_callback(store.aclose)
-        if config.store.url:
-            # The database is shared, the sandboxes of this directory are not.
-            config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-            stack.enter_context(locked(config.data_dir))
-        model = await stack.enter_async_context(_model(config, clock))
-        tasks = await stack.enter_async_context(anyio.create_task_group())
-        driver, capabilities = await _driver(config, tasks)
-        connections = _connections(config, driver, capabilities.driver, store)
-        await stack.enter_async_context(connections.running())
+        connections = sandboxes.connections
         wake = Wake(
             Workshop(
                 store=store,
                 bus=store.bus,
                 clock=clock,
                 owner=store.leases.owner,
-                model=model,
-                prompt=Prompt(network=_NETWORK),
+                model=WithFiles(model, store, shelf, clock),
                 prices=Prices(config.models),
-                gate=Gate(connections, deadline=config.sandbox.call_seconds),
+                gate=Gate(connections, sandboxes.web, deadline=config.sandbox.call_seconds),
+                wake=connections.wake,
                 park=connections.park,
+                collect=connections.collect,
+                collect_seconds=config.files.output_seconds,
                 loop=config.loop,
                 models=config.models,
             )
@@ -107,10 +102,52 @@ async def build(config: Config) -> AsyncGenerator[App]:
             catalogue=Catalogue(config.models),
             prices=Prices(config.models),
             wake=wake,
+            shelf=shelf,
+            seal=seal,
+            mounts=sandboxes.uploads,
+            builder=sandboxes.builder,
             discard=connections.discard,
         )
         await stack.enter_async_context(wake.running())
-        yield App(gateway=gateway, model=_describe(config), sandbox=capabilities)
+        yield App(gateway=gateway, model=_describe(config), sandbox=sandboxes.capabilities)
+
+
+@asynccontextmanager
+async def _store(config: Config, clock: Clock) -> AsyncGenerator[Store]:
+    """The store, and the lock that says that this directory is ours: nothing may come before."""
+    store = await open_store(
+        config.store.url,
+        config.data_dir,
+        clock=clock,
+        synchronous=config.store.synchronous,
+        pool=config.store.pool,
+    )
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(store.aclose)
+        if config.store.url:
+            # The database is shared, the sandboxes of this directory are not.
+            config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            stack.enter_context(locked(config.data_dir))
+        yield store
+
+
+@asynccontextmanager
+async def _blobs(config: Config) -> AsyncGenerator[Blobs]:
+    """Where the bytes of files are: in the data directory, or in an S3-compatible store."""
+    if config.files.url:
+        from gateway.store.s3 import open_s3
+
+        blobs = open_s3(config.files)
+    else:
+        root = config.data_dir / "blobs"
+        try:
+            blobs = await anyio.to_thread.run_sync(DiskBlobs, root)
+        except OSError as error:
+            raise StartError(f"cannot use {root}: {error.strerror}") from error
+    try:
+        yield blobs
+    finally:
+        await blobs.aclose()
 
 
 @asynccontextmanager
@@ -136,48 +173,3 @@ def _describe(config: Config) -> str:
     if any(os.environ.get(key) for key in keys):
         return os.environ.get("ANTHROPIC_BASE_URL") or "the Anthropic API"
     return "none: set ANTHROPIC_API_KEY, or configure an endpoint, and start again"
-
-
-async def _driver(config: Config, tasks: TaskGroup) -> tuple[Driver, Capabilities]:
-    """The sandbox driver, tried once."""
-    settings = config.sandbox
-    first, last = settings.uid_range
-    try:
-        program = await anyio.to_thread.run_sync(bundle, _PYTHON, config.data_dir)
-        driver = BubblewrapDriver(
-            tasks,
-            Settings(
-                data_dir=config.data_dir,
-                program=program,
-                python=_PYTHON,
-                uids=range(first, last + 1),
-                start_seconds=settings.start_seconds,
-            ),
-        )
-        return driver, await driver.probe()
-    except (Unavailable, OSError) as error:
-        raise StartError(f"no sandbox can be made here: {error}") from error
-
-
-def _connections(config: Config, driver: Driver, name: str, store: Store) -> Connections:
-    settings = config.sandbox
-    outfitter = Outfitter(
-        limits=Limits(
-            memory=settings.memory,
-            processes=settings.processes,
-            cpus=settings.cpus,
-            open_files=settings.open_files,
-            file_size=settings.file_size,
-            tmp=settings.tmp,
-            disk=settings.disk,
-        ),
-        require=frozenset(settings.require),
-    )
-    return Connections(
-        driver,
-        store,
-        outfitter,
-        name=name,
-        host=f"{socket.gethostname()}:{config.data_dir}",
-        idle_seconds=settings.idle_seconds,
-    )

@@ -14,7 +14,18 @@ from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from gateway.errors import ConfigError
-from gateway.settings import Log, Loop, Models, SandboxSettings, Server, StoreSettings
+from gateway.settings import (
+    Egress,
+    Files,
+    Log,
+    Loop,
+    Models,
+    Packages,
+    SandboxSettings,
+    Server,
+    StoreSettings,
+    Web,
+)
 
 
 def _default_data_dir() -> Path:
@@ -37,7 +48,7 @@ class Config(BaseSettings):
     )
 
     data_dir: Path = Field(default_factory=_default_data_dir)
-    """Everything durable: the database, sandbox layers, the lock."""
+    """Everything durable: the database, files, sandbox layers, the lock."""
     api_key: SecretStr | None = None
     """An API key accepted from the first start (``WHARFKEEP_API_KEY``)."""
     api_key_file: Path | None = None
@@ -47,6 +58,10 @@ class Config(BaseSettings):
     models: Models = Models()
     loop: Loop = Loop()
     sandbox: SandboxSettings = SandboxSettings()
+    files: Files = Files()
+    web: Web = Web()
+    egress: Egress = Egress()
+    packages: Packages = Packages()
     log: Log = Log()
 
     @model_validator(mode="after")
@@ -99,6 +114,13 @@ def _with_secrets(config: Config) -> Config:
     if config.store.url_file is not None:
         url = _secret("store.url_file", config.store.url_file)
         changes["store"] = config.store.model_copy(update={"url": url})
+    if config.files.secret_access_key_file is not None:
+        name = "files.secret_access_key_file"
+        key = SecretStr(_secret(name, config.files.secret_access_key_file))
+        changes["files"] = config.files.model_copy(update={"secret_access_key": key})
+    if config.web.search_key_file is not None:
+        key = SecretStr(_secret("web.search_key_file", config.web.search_key_file))
+        changes["web"] = config.web.model_copy(update={"search_key": key})
     return config.model_copy(update=changes)
 
 

@@ -16,6 +16,7 @@ from gateway.config import Config
 Schema: TypeAlias = Mapping[str, Any]
 
 _DATA_DIR = "/var/lib/wharfkeep"
+_SAMPLES = {"path": '"/path/to/file"', "number": "1.0", "integer": "1", "size": '"1 GiB"'}
 _UNITS = (("GiB", 1024**3), ("MiB", 1024**2), ("KiB", 1024), ("B", 1))
 
 
@@ -152,7 +153,7 @@ def _value(field: Schema) -> str:
     value = field.get("default")
     kind = _type(field)
     if value is None:
-        return {"path": '"/path/to/file"', "number": "1.0"}.get(kind.split()[0], '"..."')
+        return _SAMPLES.get(kind.split()[0], '"..."')
     if kind == "size":
         return next(f'"{value // size} {unit}"' for unit, size in _UNITS if value % size == 0)
     return json.dumps(value)

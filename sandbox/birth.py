@@ -18,8 +18,9 @@ import anyio
 from sandbox.complaints import Complaints
 from sandbox.contract import Limits, SandboxSpec, Unavailable
 from sandbox.layer import Layer
-from sandbox.limits import Group, limit_processes, rlimits
+from sandbox.limits import Group
 from sandbox.premises import Premises
+from sandbox.rlimit import limit_processes, rlimits
 from sandbox.spawn import Process, Spawner, Start, hold
 from sandbox.switchboard import Switchboard
 from sandbox.view import View, arguments, command
@@ -34,6 +35,7 @@ class Newborn:
     """A sandbox whose processes run and of which nothing has been heard yet."""
 
     uid: int
+    layer: Path
     sockets: Path
     switchboard: Switchboard
     processes: Sequence[Process]
@@ -42,8 +44,8 @@ class Newborn:
     complaints: Complaints
     confine: Callable[[], None]
     """Bounds the first process, which has started nothing yet; blocks, raises `OSError`."""
-    clear: Callable[[], None]
-    """Removes everything but the layer; blocks."""
+    clear: Callable[[Path], None]
+    """Removes everything but the layer; is told where `sockets` are by then; blocks."""
 
 
 async def give_birth(
@@ -54,9 +56,9 @@ async def give_birth(
     Raises:
         Unavailable: It could not be started.
     """
-    directory = premises.sockets / layer.name
+    directory = premises.estate.sockets / layer.name
     group = Group(()) if premises.cgroups is None else premises.cgroups.group(layer.name)
-    clear = partial(_clear, group, directory)
+    clear = partial(_clear, group)
     view = View(
         layer=layer,
         socket_directory=directory,
@@ -79,9 +81,10 @@ async def give_birth(
     finally:
         if not started:
             with anyio.CancelScope(shield=True):
-                await anyio.to_thread.run_sync(clear)
+                await anyio.to_thread.run_sync(clear, directory)
     return Newborn(
         uid=layer.uid,
+        layer=layer.path,
         sockets=directory,
         switchboard=board,
         processes=processes,
@@ -134,7 +137,11 @@ async def _spawn(
                 program=premises.bwrap,
                 argv=["bwrap", "--args", str(_ARGUMENTS), "--", *command(view)],
                 uid=view.layer.uid if premises.own_uid else None,
-                limits=rlimits(view.limits, own_uid=premises.own_uid),
+                limits=rlimits(
+                    view.limits,
+                    own_uid=premises.own_uid,
+                    grouped=premises.limits["processes"].startswith("cgroup"),
+                ),
                 descriptors=descriptors,
             )
             monitor = await spawner.start(order)

@@ -9,16 +9,22 @@ import logging
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import anyio
 
+from sandbox import pause
 from sandbox.birth import Newborn
+from sandbox.breaches import Breaches
 from sandbox.channel import SocketChannel, closing, fetch, store
-from sandbox.contract import SandboxError, SandboxGone
+from sandbox.contract import Breach, Limits, SandboxError, SandboxGone
+from sandbox.limits import Group
+from sandbox.spawn import Process
 
 KILL_SECONDS = 10.0
 REMOVE_SECONDS = 60.0
+
+T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
@@ -32,6 +38,7 @@ class Cell:
         id: str,  # noqa: A002 - the contract's name
         ref: str,
         newborn: Newborn,
+        breaches: Breaches,
         remove_layer: Callable[[], None],
         call_seconds: float,
     ) -> None:
@@ -39,6 +46,9 @@ class Cell:
         self._id = id
         self._ref = ref
         self._newborn = newborn
+        self._breaches = breaches
+        self._sockets = newborn.sockets
+        self._layer = newborn.layer
         self._switchboard = newborn.switchboard
         self._processes = newborn.processes
         self._remove_layer = remove_layer
@@ -61,7 +71,15 @@ class Cell:
 
     @property
     def sockets(self) -> Path:
-        return self._newborn.sockets
+        return self._sockets
+
+    @property
+    def layer(self) -> Path:
+        return self._layer
+
+    @property
+    def limits(self) -> Limits:
+        return self._breaches.limits
 
     @property
     def complaints(self) -> str:
@@ -97,6 +115,13 @@ class Cell:
         """Wait until it has ended, whyever, and nothing of it runs any more."""
         await self._buried.wait()
 
+    def rename(self, layer: Path, sockets: Path, remove_layer: Callable[[], None]) -> None:
+        """From now on it is called as its layer is, and these are its directories outside."""
+        self._id = self._ref = layer.name
+        self._layer = layer
+        self._sockets = sockets
+        self._remove_layer = remove_layer
+
     async def claim(self, *, env: Mapping[str, str]) -> None:
         with self._deadline("claim"):
             await self._switchboard.claim(env)
@@ -126,6 +151,15 @@ class Cell:
             async with closing(await self._switchboard.dial("push", **order)) as channel:
                 await store(channel, data)
 
+    async def freeze(self) -> None:
+        await self._attempt(pause.stop)
+
+    async def thaw(self) -> None:
+        await self._attempt(pause.resume)
+
+    async def count_processes(self) -> int:
+        return max(len(await self._attempt(pause.inside)) - 1, 0)
+
     async def destroy(self, *, keep_layer: bool = False) -> None:
         self._switchboard.end()
         async with self._destroying:
@@ -138,10 +172,31 @@ class Cell:
                     await anyio.to_thread.run_sync(self._remove_layer, abandon_on_cancel=True)
                 self._layer_removed = True
 
+    async def breaches(self) -> Sequence[Breach]:
+        if self.alive:
+            self._breaches.look()
+            if not self._breaches.settled:
+                await anyio.to_thread.run_sync(self._breaches.settle, self._processes[0])
+        else:
+            with anyio.move_on_after(KILL_SECONDS):
+                await self.wait_gone()
+        return self._breaches.take()
+
+    async def _attempt(self, act: Callable[[Process, Group], T]) -> T:
+        """Do something to all processes, and not half of it."""
+        self._require_life()
+        first, group = self._processes[0], self._newborn.group
+        # Once begun in its thread, it is not cancelled.
+        result = await anyio.to_thread.run_sync(act, first, group)
+        self._require_life()
+        return result
+
     async def _confine(self) -> None:
         """Bound the program while it starts: doing so first would hold it up."""
         try:
             await anyio.to_thread.run_sync(self._newborn.confine)
+        except ProcessLookupError:
+            return  # it has ended, and perhaps said why
         except OSError as error:
             self._newborn.complaints.add(f"cannot limit the sandbox: {error}")
             self._switchboard.end()
@@ -158,8 +213,9 @@ class Cell:
                 for process in self._processes:
                     await process.wait()
                 break
+        self._breaches.look()
         try:
-            await anyio.to_thread.run_sync(self._newborn.clear)
+            await anyio.to_thread.run_sync(self._newborn.clear, self._sockets)
         except (OSError, SandboxError) as error:
             _log.error("cannot clear away the sandbox %s: %s", self._id, error)
         for process in self._processes:
@@ -173,10 +229,13 @@ class Cell:
         for process in self._processes:
             process.kill()
 
-    @contextmanager
-    def _deadline(self, what: str) -> Generator[None]:
+    def _require_life(self) -> None:
         if not self.alive:
             raise SandboxGone(f"the sandbox {self._id} is gone")
+
+    @contextmanager
+    def _deadline(self, what: str) -> Generator[None]:
+        self._require_life()
         try:
             with anyio.fail_after(self._call_seconds):
                 yield

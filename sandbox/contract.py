@@ -25,7 +25,7 @@ be made after the start, when it is known whose sandbox it is, and no other sand
 program inside relays ``127.0.0.1:RELAY_PORT`` to it, from the moment of the claim, if it is there.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol, TypeAlias
@@ -38,6 +38,14 @@ Enforcement: TypeAlias = Literal["cgroup-v2", "cgroup-v1", "rlimit", "watchdog",
 Requirement: TypeAlias = Literal[
     "own_uid", "memory", "processes", "cpu", "disk", "kernel_isolation"
 ]
+
+
+Suspension: TypeAlias = Literal["freeze", "layer", "archive", "mount"]
+"""A way to rest: processes stopped in memory; files kept in place; files in one archive; and an
+archive that is used where it lies instead of being unpacked."""
+
+Progress: TypeAlias = Callable[[int, int], None]
+"""Told how many entries are there already, and of how many; in any thread."""
 
 
 class SandboxError(Exception):
@@ -56,6 +64,14 @@ class SandboxGone(SandboxError):
     """The sandbox died or was destroyed; make another one."""
 
 
+class TooLarge(SandboxError):
+    """The files do not fit into an archive of the size that is allowed; nothing was lost."""
+
+
+class Damaged(SandboxError):
+    """An archive is not what was recorded of it, or another sandbox's; nothing came of it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """Bounds of one sandbox. Bytes, counts, and CPUs as a fraction of one core."""
@@ -68,7 +84,9 @@ class Limits:
     tmp: int = 512 * 1024**2
     """Bytes of each in-memory directory such as /tmp."""
     disk: int = 10 * 1024**3
-    """Bytes of the writable layer."""
+    """Bytes of the writable layer, as they are allocated: holes in files cost nothing."""
+    files: int = 1_000_000
+    """Files and directories of the writable layer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +117,28 @@ class SandboxSpec:
     """What must be enforced; a driver that cannot raises `Unsupported`."""
 
 
+@dataclass(frozen=True, slots=True)
+class Breach:
+    """A limit that was reached."""
+
+    limit: str
+    """The field of `Limits`."""
+    text: str
+    """For whoever works inside: which limit, what was done about it, what to do now."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Archive:
+    """What has to be remembered of an archive to trust it again."""
+
+    size: int
+    """Bytes of the file."""
+    entries: int
+    """Files, directories and links in it."""
+    digest: str
+    """SHA-256 of the file, in hexadecimal."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
     """What a driver can do on this machine, found by trying it."""
@@ -110,6 +150,7 @@ class Capabilities:
     """Each sandbox runs under a host user id of its own."""
     limits: Mapping[str, Enforcement]
     """For each field of `Limits`: what enforces it here."""
+    suspend: tuple[Suspension, ...] = ()
     notes: tuple[str, ...] = ()
     """What is not enforced here, each with the remedy."""
 
@@ -154,6 +195,14 @@ class Sandbox(Protocol):
         ...
 
     @property
+    def limits(self) -> Limits: ...
+
+    @property
+    def layer(self) -> Path:
+        """The host directory that holds its files; what is in there an enemy wrote."""
+        ...
+
+    @property
     def alive(self) -> bool: ...
 
     async def claim(self, *, env: Mapping[str, str]) -> None:
@@ -187,6 +236,38 @@ class Sandbox(Protocol):
         """Write a file as the program inside would, parents included."""
         ...
 
+    async def freeze(self) -> None:
+        """Stop every process inside where it is, so that it takes memory and nothing else.
+
+        What is asked of a frozen sandbox waits for the thaw, but for `destroy`. Idempotent.
+
+        Raises:
+            SandboxError: Something inside does not stop; everything runs on.
+            SandboxGone: The sandbox is dead.
+        """
+        ...
+
+    async def thaw(self) -> None:
+        """Let everything inside go on, within milliseconds. Idempotent.
+
+        Raises:
+            SandboxGone: The sandbox is dead.
+        """
+        ...
+
+    async def breaches(self) -> Sequence[Breach]:
+        """The limits that were reached since this was last asked, one entry for each limit.
+
+        Asked after a call, it also makes room for the next one: where processes still fill their
+        limit, all but the program that serves the gateway are killed. A dead sandbox can be asked
+        too, and tells what it died of, if that was a limit.
+        """
+        ...
+
+    async def count_processes(self) -> int:
+        """How many processes there are inside, besides the program that serves the gateway."""
+        ...
+
     async def destroy(self, *, keep_layer: bool = False) -> None:
         """Kill the whole process tree and, unless kept, remove the layer. Idempotent."""
         ...
@@ -217,6 +298,41 @@ class Driver(Protocol):
 
         Raises:
             SandboxGone: The layer is not there any more.
+        """
+        ...
+
+    async def archive(self, ref: str, destination: Path, *, max_bytes: int) -> Archive:
+        """Write a kept layer, on which nothing runs, to the new file `destination`.
+
+        The file is on the disk when this returns; after an error there is none. The layer stays
+        (`forget` removes it). What an archive holds, and how: `sandbox.archive`.
+
+        Raises:
+            SandboxGone: There is no such layer.
+            TooLarge: The file would have more than `max_bytes`, or its entries claim to.
+            SandboxError: The sandbox is running, or the disk failed.
+        """
+        ...
+
+    async def restore(
+        self, spec: SandboxSpec, source: Path, archive: Archive, *, progress: Progress | None = None
+    ) -> Sandbox:
+        """Make a sandbox whose layer is what `archive` recorded of the sandbox `spec.id`.
+
+        Before it returns every file is there. `source` may be removed afterwards, and must not
+        change. A layer of that name must not be there any more.
+
+        Raises:
+            Damaged: `source` is not that archive, or not one of `spec.id`; no layer was made.
+            Unsupported, Unavailable: As for `create`; no layer was made.
+        """
+        ...
+
+    async def forget(self, ref: str) -> None:
+        """Remove a kept layer, if it is there.
+
+        Raises:
+            SandboxError: The sandbox is running.
         """
         ...
 

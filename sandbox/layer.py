@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
+from sandbox import mount
 from sandbox.contract import SandboxError, SandboxGone, Unavailable
 
 MOUNTS = {
@@ -73,6 +74,10 @@ class UidRange:
             f"all {len(self._uids)} user ids from {self._uids[0]} on are taken; "
             "delete sessions or widen sandbox.uid_range"
         )
+
+    def pass_on(self, owner: str, heir: str) -> None:
+        """The owner's user id is another's from now on."""
+        self._taken[heir] = self._taken.pop(owner)
 
     def give_back(self, owner: str) -> None:
         """Let others have the owner's user id."""
@@ -137,6 +142,7 @@ def find(layers: Path, name: str) -> Layer:
 
     Raises:
         SandboxGone: It is not there, or was never finished.
+        SandboxError: It is an archive that cannot be mounted again.
     """
     top = layers / name
     try:
@@ -145,6 +151,7 @@ def find(layers: Path, name: str) -> Layer:
         raise SandboxGone(f"the sandbox layer {name} is not there any more") from error
     if not stat.S_ISDIR(status.st_mode) or status.st_uid == 0:
         raise SandboxGone(f"the sandbox layer {name} was never finished")
+    mount.ensure(top, status.st_uid)
     return Layer(top, status.st_uid)
 
 
@@ -156,6 +163,26 @@ def existing(layers: Path) -> list[Layer]:
             for entry in entries
         ]
     return sorted(found, key=lambda layer: layer.name)
+
+
+def is_whole(layer: Path) -> bool:
+    """Whether every directory of a layer is there, and is one."""
+    try:
+        return all(stat.S_ISDIR((layer / name).lstat().st_mode) for name in _DIRECTORIES)
+    except OSError:
+        return False
+
+
+def discard(layer: Layer, trash: Path) -> None:
+    """Remove a layer, and what belongs to it if it is a mount (`sandbox.mount`).
+
+    Raises:
+        FileNotFoundError: It is not there.
+    """
+    home = mount.release(layer.path)
+    remove(layer.path, trash)
+    if home is not None:
+        remove(home, trash)
 
 
 def remove(tree: Path, trash: Path) -> None:
@@ -213,10 +240,22 @@ def _empty(top: int, name: str, numbers: Iterator[int]) -> None:
                 if is_directory:
                     with _opened(entry, directory):
                         pass  # moving a directory needs the right to write to it
-                    os.rename(entry, f"moved.{next(numbers)}", src_dir_fd=directory, dst_dir_fd=top)
+                    name_above = _free_name(top, numbers)
+                    os.rename(entry, name_above, src_dir_fd=directory, dst_dir_fd=top)
                 else:
                     os.unlink(entry, dir_fd=directory)
     os.rmdir(name, dir_fd=top)
+
+
+def _free_name(top: int, numbers: Iterator[int]) -> str:
+    """A name that nothing has in `top`, where an interrupted removal may have left some."""
+    for number in numbers:
+        name = f"moved.{number}"
+        try:
+            os.stat(name, dir_fd=top, follow_symlinks=False)
+        except FileNotFoundError:
+            return name
+    raise AssertionError
 
 
 @contextmanager

@@ -1,12 +1,11 @@
 """What bounds a sandbox: control groups where this machine lets us make them, else rlimits.
 
 Which is found by trying: a group is made, limited and removed before anything is promised. The
-groups are below the gateway's own, so whatever bounds the gateway bounds its sandboxes too. Disk
-space is bounded by nothing here, and says so.
+groups are below the gateway's own, so whatever bounds the gateway bounds its sandboxes too. What
+neither can bound is for `sandbox.watchdog`.
 """
 
 import os
-import resource
 import signal
 import time
 from collections.abc import Mapping, Sequence
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from sandbox.contract import Enforcement, Limits, SandboxError
+from sandbox.rlimit import counts_by_namespace
 
 Controller: TypeAlias = Literal["memory", "pids", "cpu"]
 CONTROLLERS: Sequence[Controller] = ("memory", "pids", "cpu")
@@ -23,9 +23,14 @@ CONTROLLERS: Sequence[Controller] = ("memory", "pids", "cpu")
 _PERIOD = 100_000
 """Microseconds over which processor time is counted."""
 _OWN_LEAF = "gateway"
+_REFUSALS = (
+    ("memory", "memory.events", "oom_kill"),
+    ("memory", "memory.oom_control", "oom_kill"),
+    ("processes", "pids.events", "max"),
+)
+"""Field of `Limits`, the file that counts when it was enforced, and the word in it."""
 _REMOVE_SECONDS = 2.0
-_USER_NAMESPACE_COUNTS = (5, 14)
-"""Since this kernel, RLIMIT_NPROC counts within a user namespace, not the whole host's user."""
+_FREEZE_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,47 @@ class Group:
         for directory in self.directories:
             (directory / "cgroup.procs").write_text(str(pid))
 
+    def pids(self) -> list[int]:
+        """The processes inside that this process can see; none where there are no groups."""
+        for directory in self.directories:
+            with suppress(OSError):
+                pids = map(int, (directory / "cgroup.procs").read_text().split())
+                return [pid for pid in pids if pid > 1]
+        return []
+
+    def freeze(self) -> bool:
+        """Stop every process inside; blocks. False where that is not to be had, as in version 1.
+
+        Raises:
+            SandboxError: Not all of them have stopped after a second; none has.
+        """
+        if not self._set_frozen("1"):
+            return False
+        end = time.monotonic() + _FREEZE_SECONDS
+        while not self._is_frozen():
+            if time.monotonic() > end:
+                self.thaw()
+                raise SandboxError("a process does not stop")
+            time.sleep(0.002)
+        return True
+
+    def thaw(self) -> bool:
+        """Let every process inside go on. False where there was nothing to stop them with."""
+        return self._set_frozen("0")
+
+    def _set_frozen(self, state: str) -> bool:
+        for directory in self.directories:
+            with suppress(OSError):
+                (directory / "cgroup.freeze").write_text(state)
+                return True
+        return False
+
+    def _is_frozen(self) -> bool:
+        for directory in self.directories:
+            with suppress(OSError):
+                return "frozen 1" in (directory / "cgroup.events").read_text()
+        return False
+
     def kill(self) -> None:
         """Kill every process inside; for version 1, those that are there at this moment."""
         for directory in self.directories:
@@ -55,6 +101,15 @@ class Group:
                 for pid in (directory / "cgroup.procs").read_text().split():
                     if int(pid) > 1:  # 0 is a process that this PID namespace cannot see
                         os.kill(int(pid), signal.SIGKILL)
+
+    def counters(self) -> Sequence["Counter"]:
+        """Where the kernel counts how often it enforced a limit; empty where it does not."""
+        return [
+            Counter(limit, directory / file, word)
+            for directory in self.directories
+            for limit, file, word in _REFUSALS
+            if (directory / file).exists()
+        ]
 
     def remove(self) -> None:
         """Remove the groups once the last process has left them; blocks for a moment.
@@ -71,6 +126,25 @@ class Group:
                     if time.monotonic() > end:
                         raise SandboxError(f"cannot remove {directory}: {error}") from error
                     time.sleep(0.002)
+
+
+@dataclass(frozen=True, slots=True)
+class Counter:
+    """A number that the kernel keeps in a file of a control group."""
+
+    limit: str
+    """The field of `Limits` that it tells of."""
+    file: Path
+    word: str
+
+    def read(self) -> int:
+        """The number now; 0 when the group is gone."""
+        with suppress(OSError):
+            for line in self.file.read_bytes().decode().splitlines():
+                name, _, number = line.partition(" ")
+                if name == self.word:
+                    return int(number)
+        return 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,55 +210,39 @@ def find(name: str, *, proc: Path = Path("/proc")) -> Cgroups | None:
     return _find_v1(mounts, own, name)
 
 
-def enforcement(cgroups: Cgroups | None, *, own_uid: bool) -> dict[str, Enforcement]:
-    """Say for each field of `Limits` what enforces it."""
+def group_of(pid: int, *, proc: Path = Path("/proc")) -> Group:
+    """The control groups that somebody else put a process in, and removes; empty if not seen."""
+    try:
+        mounts = _mounts((proc / "self/mountinfo").read_text())
+        own = _own_groups((proc / str(pid) / "cgroup").read_text())
+    except OSError:
+        return Group(())
+    found = {
+        _inside(mounts[each], own[each]): None
+        for each in (*CONTROLLERS, "")
+        if each in own and each in mounts
+    }
+    return Group(tuple(place for place in found if (place / "cgroup.procs").exists()))
+
+
+def enforcement(
+    cgroups: Cgroups | None, *, own_uid: bool, watched: bool = True
+) -> dict[str, Enforcement]:
+    """Say for each field of `Limits` what enforces it; `watched` if the watchdog can see."""
     kind: Enforcement = "none" if cgroups is None else cgroups.kind
     parents = {} if cgroups is None else cgroups.parents
     counted = own_uid or counts_by_namespace()
+    seen: Enforcement = "watchdog" if watched else "none"
     return {
-        "memory": kind if "memory" in parents else "none",
-        "processes": kind if "pids" in parents else "rlimit" if counted else "none",
+        "memory": kind if "memory" in parents else seen,
+        "processes": kind if "pids" in parents else "rlimit" if counted else seen,
         "cpus": kind if "cpu" in parents else "none",
         "open_files": "rlimit",
         "file_size": "rlimit",
         "tmp": "tmpfs",
-        "disk": "none",
+        "disk": seen,
+        "files": seen,
     }
-
-
-def rlimits(limits: Limits, *, own_uid: bool) -> list[tuple[int, int]]:
-    """The resource limits to set before the start.
-
-    The process count only with a user id of its own: it would count the gateway's otherwise.
-    """
-    wanted = [
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_NOFILE, limits.open_files),
-        (resource.RLIMIT_FSIZE, limits.file_size),
-    ]
-    if own_uid:
-        return [*wanted, (resource.RLIMIT_NPROC, limits.processes)]
-    return [(kind, _lower(value, resource.getrlimit(kind)[1])) for kind, value in wanted]
-
-
-def limit_processes(pid: int, limits: Limits) -> None:
-    """Bound the processes of a started sandbox that shares the gateway's user id.
-
-    `pid` is its first process. Set from outside, now that it lives in a user namespace of its
-    own, the limit counts that namespace alone.
-    """
-    with suppress(OSError):  # it may just have died, which others notice
-        resource.prlimit(pid, resource.RLIMIT_NPROC, (limits.processes, limits.processes))
-
-
-def counts_by_namespace() -> bool:
-    """Whether this kernel counts processes for each user namespace."""
-    release = os.uname().release.split(".")
-    return tuple(int(part) for part in release[:2]) >= _USER_NAMESPACE_COUNTS
-
-
-def _lower(value: int, hard: int) -> int:
-    return value if hard == resource.RLIM_INFINITY else min(value, hard)
 
 
 def _limit(group: Path, kind: str, controller: Controller, limits: Limits) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from sandbox import diagnosis, seccomp
 from sandbox.bundle import bundle
 from sandbox.contract import Enforcement, Requirement, Unavailable
+from sandbox.estate import Estate
 from sandbox.layer import usable_root
 from sandbox.limits import Cgroups, enforcement, find
 from sandbox.view import Interpreter, find_python, make_etc
@@ -34,32 +35,24 @@ class Premises:
 
     bwrap: str
     python: Interpreter
-    root: Path
-    """What sandboxes leave on disk is below here, and belongs to one gateway at a time."""
+    estate: Estate
     program: Path
     etc: Path
     filter: bytes
     cgroups: Cgroups | None
-    own_uid: bool
     moved: bool
     """Whether the data directory was of no use."""
+    watched: bool = True
+    """Whether the watchdog can see what it has to."""
 
     @property
-    def layers(self) -> Path:
-        return self.root / "layers"
-
-    @property
-    def sockets(self) -> Path:
-        return self.root / "sockets"
-
-    @property
-    def trash(self) -> Path:
-        return self.root / "trash"
+    def own_uid(self) -> bool:
+        return self.estate.own_uid
 
     @property
     def limits(self) -> Mapping[str, Enforcement]:
         """What enforces each field of `Limits`."""
-        return enforcement(self.cgroups, own_uid=self.own_uid)
+        return enforcement(self.cgroups, own_uid=self.own_uid, watched=self.watched)
 
     def lacking(self, requirement: Requirement) -> str | None:
         """Why a requirement cannot be honoured, as a sentence; None if it can."""
@@ -75,23 +68,27 @@ class Premises:
         """What is not enforced here, each with the remedy."""
         wanted: tuple[Requirement, ...] = ("own_uid", *_ENFORCED_BY)
         notes = [note for note in map(self.lacking, wanted) if note is not None]
+        if self.limits["memory"] == "watchdog":
+            notes.append(_WATCHED_MEMORY)
         if self.moved:
             notes.append(
-                f"layers live in {self.root}, because sandbox users cannot enter the data "
+                f"layers live in {self.estate.root}, because sandbox users cannot enter the data "
                 "directory: choose one whose parent directories have mode 0711 or wider"
             )
         return tuple(notes)
 
 
 _SHARED_UID = "all sandboxes run under this user's id: run the gateway as root"
-_UNLIMITED_DISK = "disk space is not limited: give the data directory a file system of its own"
+_UNLIMITED_DISK = (
+    "disk space is not limited, because it cannot be measured: "
+    "give the data directory a file system of its own"
+)
+_GROUPS = "run the gateway as root, or in a control group delegated to it (systemd: Delegate=yes)"
+_WATCHED_MEMORY = f"memory is looked at twice a second and not bounded by the kernel: {_GROUPS}"
 
 
 def _unlimited(what: str) -> str:
-    return (
-        f"{what} is not limited: run the gateway as root, or in a control group delegated to it "
-        "(systemd: Delegate=yes)"
-    )
+    return f"{what} is not limited: {_GROUPS}"
 
 
 def prepare(*, data_dir: Path, program: Path | None, bwrap: str, python: Path) -> Premises:
@@ -108,26 +105,18 @@ def prepare(*, data_dir: Path, program: Path | None, bwrap: str, python: Path) -
     own_uid = os.geteuid() == 0
     try:
         root = usable_root(data_dir)
-        open_to_sandboxes = 0o711 if own_uid else 0o700
-        for name, mode in (
-            ("layers", open_to_sandboxes),
-            ("sockets", open_to_sandboxes),
-            ("runtime", 0o755),
-            ("trash", 0o700),
-        ):
-            (root / name).mkdir(exist_ok=True)
-            (root / name).chmod(mode)
+        estate = Estate(root=root, own_uid=own_uid)
+        estate.make()
         interpreter = find_python(python)
-        runtime = root / "runtime"
+        runtime = estate.runtime
         return Premises(
             bwrap=found,
             python=interpreter,
-            root=root,
-            program=_install(program, runtime) if program else bundle(interpreter.host, runtime),
+            estate=estate,
+            program=install(program, runtime) if program else bundle(interpreter.host, runtime),
             etc=_install_etc(runtime),
             filter=seccomp.program(),
             cgroups=find(f"wharfkeep-{_digest(os.fsencode(root))}"),
-            own_uid=own_uid,
             moved=not root.is_relative_to(os.path.realpath(data_dir)),
         )
     except OSError as error:
@@ -144,7 +133,7 @@ def _ask(program: str, option: str) -> str:
     return answer.stdout.decode(errors="replace")
 
 
-def _install(program: Path, runtime: Path) -> Path:
+def install(program: Path, runtime: Path) -> Path:
     """Copy the program to where sandbox users can read it and nobody replaces it under them."""
     data = program.read_bytes()
     place = runtime / f"program-{_digest(data)}.pyz"

@@ -112,6 +112,8 @@ _EXAMINED: Mapping[str, tuple[int, int]] = MappingProxyType(
         "socket": (41, 198),
         "ioctl": (16, 29),
         "personality": (135, 92),
+        "setrlimit": (160, 164),
+        "prlimit64": (302, 261),
     }
 )
 """Decided by their arguments, each by a function below."""
@@ -121,6 +123,9 @@ NAMESPACE_FLAGS = 0x7E020000
 
 TERMINAL_IOCTLS = (0x5412, 0x541C, 0x541D, 0x5423)
 """TIOCSTI and TIOCLINUX type for others; TIOCCONS takes the console; TIOCSETD loads modules."""
+
+CORE = 4
+"""``RLIMIT_CORE``, which stays what `sandbox.limits` made it: setting it only seems to work."""
 
 PERSONALITIES = (0, 0xFFFFFFFF)
 """The plain one, and the question which one is set."""
@@ -173,6 +178,8 @@ def _examinations() -> Mapping[str, Code]:
         "socket": _examine_socket(),
         "ioctl": _examine_ioctl(),
         "personality": _examine_personality(),
+        "setrlimit": _examine_setrlimit(),
+        "prlimit64": _examine_prlimit(),
     }
 
 
@@ -223,6 +230,32 @@ def _examine_personality() -> Code:
     )
 
 
+def _examine_setrlimit() -> Code:
+    return (
+        *_load_argument(0),
+        *_when_equal(CORE, _pretend()),
+        *_answer(_ALLOW),
+    )
+
+
+def _examine_prlimit() -> Code:
+    """Let any limit be asked; those of others, such as the program inside, are not set."""
+    change = (
+        *_load_argument(0),
+        *_unless_equal(0, _refuse(errno.EPERM)),
+        *_load_argument(1),
+        *_when_equal(CORE, _pretend()),
+        *_answer(_ALLOW),
+    )
+    return (
+        *_load_argument(2),
+        *_unless_equal(0, change),
+        *_load(_ARGUMENTS + 8 * 2 + 4),  # the upper half of the pointer
+        *_unless_equal(0, change),
+        *_answer(_ALLOW),
+    )
+
+
 def _instruction(operation: int, value: int, if_true: int = 0, if_false: int = 0) -> bytes:
     return struct.pack("<HBBI", operation, if_true, if_false, value)
 
@@ -246,6 +279,11 @@ def _answer(action: int) -> Code:
 
 def _refuse(error: int) -> Code:
     return _answer(_ERRNO | error)
+
+
+def _pretend() -> Code:
+    """Do nothing and say that it went well: programs that cannot do without stop there."""
+    return _answer(_ERRNO)
 
 
 def _when_equal(value: int, body: Code) -> Code:

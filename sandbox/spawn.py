@@ -39,6 +39,10 @@ class Process:
     def exited(self) -> bool:
         return self.join(0)
 
+    def copy(self) -> "Process":
+        """Hold on to it once more; each copy is closed on its own."""
+        return Process(self.pid, os.dup(self._descriptor))
+
     async def wait(self) -> None:
         """Return when the process has ended."""
         if not self._closed:

@@ -8,11 +8,8 @@ much of it ends the sandbox. The protocol is the one `sandbox.contract` describe
 
 import hmac
 import json
-import os
 import secrets
-import socket
-import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +18,7 @@ from anyio.abc import TaskGroup
 
 from sandbox.channel import SocketChannel, parse, refusal
 from sandbox.contract import SandboxError, SandboxGone
+from sandbox.doorway import listen, peer_uid
 
 SOCKET_NAME = "socket"
 MAX_GREETING = 4096
@@ -60,18 +58,22 @@ class Switchboard:
         *,
         uid: int,
         token: str,
+        proxies: Collection[int] = (),
         new_id: Callable[[], str] = lambda: secrets.token_hex(8),
     ) -> None:
-        """Listen in `directory`; only connections of the host user `uid` are taken."""
+        """Listen in `directory`; only connections of the host user `uid` are taken.
+
+        `proxies` are users who dial on its behalf, as the file server of gVisor does.
+        """
         self.ready = anyio.Event()
         self.settled = anyio.Event()
         """It is ready, or over, or both."""
         self.over = anyio.Event()
         """The control line ended, or the program inside misbehaved: nothing works any more."""
         self._token = token.encode()
-        self._uid = uid
+        self._users = {uid, *proxies}
         self._new_id = new_id
-        self._listener = _listen(directory, uid)
+        self._listener = listen(directory, SOCKET_NAME, uid=uid, backlog=MAX_STRANGERS)
         self._control: SocketChannel | None = None
         self._sending = anyio.Lock()
         self._claim: _Wanted | None = None
@@ -166,7 +168,7 @@ class Switchboard:
                 connection, _ = self._listener.accept()
             except OSError:
                 continue
-            if self._strangers >= MAX_STRANGERS or _peer_uid(connection) != self._uid:
+            if self._strangers >= MAX_STRANGERS or peer_uid(connection) not in self._users:
                 connection.close()
                 self._fault()
             else:
@@ -246,30 +248,3 @@ class Switchboard:
         self._faults += 1
         if self._faults > MAX_FAULTS:
             self.end()
-
-
-def _listen(directory: Path, uid: int) -> socket.socket:
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    place = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        # The address of a socket holds 107 bytes; this one is short however long the path is.
-        path = Path(f"/proc/self/fd/{place}/{SOCKET_NAME}")
-        listener.bind(str(path))
-        path.chmod(0o600)
-        if uid != os.geteuid():
-            os.chown(path, uid, uid)
-        listener.listen(MAX_STRANGERS)
-        listener.setblocking(False)
-    except OSError:
-        listener.close()
-        raise
-    finally:
-        os.close(place)
-    return listener
-
-
-def _peer_uid(connection: socket.socket) -> int:
-    credentials = connection.getsockopt(
-        socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("iII")
-    )
-    return struct.unpack("iII", credentials)[1]

@@ -39,12 +39,23 @@ ENVIRONMENT: Mapping[str, str] = {
 
 _ASK_SECONDS = 10.0
 _ROOT_DIRECTORIES = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
-_MEMORY_DIRECTORIES = {
+MEMORY_DIRECTORIES = {
     "/tmp": "1777",  # noqa: S108 - the sandbox's own
     "/dev/shm": "1777",  # noqa: S108 - as above
     "/run": "0755",
 }
 """Where programs may write without it reaching a disk -> its mode."""
+HIDDEN_PROC = (
+    "cmdline",
+    "diskstats",
+    "interrupts",
+    "key-users",
+    "keys",
+    "locks",
+    "partitions",
+    "sys/kernel/random/boot_id",
+)
+"""What tells one machine from another and nothing inside needs; each costs a start 0.1 ms."""
 _PUBLIC_ETC = (
     "alternatives",
     "ca-certificates",
@@ -54,19 +65,31 @@ _PUBLIC_ETC = (
     "pki/tls/certs",
     "ssl/certs",
     "ssl/openssl.cnf",
+    # Debian's Java does not start without its settings.
+    *sorted(place.name for place in Path("/etc").glob("java-*-openjdk")),
 )
-_ETC: Mapping[str, str] = {
-    "passwd": (
-        "root:x:0:0:root:/nonexistent:/usr/sbin/nologin\n"
-        f"agent:x:{USER_ID}:{USER_ID}:agent:/home/agent:/bin/bash\n"
-        "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
-    ),
-    "group": f"root:x:0:\nagent:x:{USER_ID}:\nnogroup:x:65534:\n",
+
+
+def accounts(uid: int) -> Mapping[str, str]:
+    """The files of ``/etc`` that say who there is, when programs run as `uid`."""
+    return {
+        "passwd": (
+            "root:x:0:0:root:/nonexistent:/usr/sbin/nologin\n"
+            f"agent:x:{uid}:{uid}:agent:/home/agent:/bin/bash\n"
+            "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
+        ),
+        "group": f"root:x:0:\nagent:x:{uid}:\nnogroup:x:65534:\n",
+    }
+
+
+ETC: Mapping[str, str] = {
+    **accounts(USER_ID),
     "hosts": "127.0.0.1 localhost sandbox\n::1 localhost sandbox\n",
     "hostname": "sandbox\n",
     "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
     "resolv.conf": "",
 }
+"""The files of ``/etc`` that are the gateway's to say, whatever the system -> what they hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +139,7 @@ def find_python(system: Path = Path("/usr/bin/python3")) -> Interpreter:
 
 def make_etc(directory: Path) -> None:
     """Write a small ``/etc`` with a mount point for each of the host's files that are shown."""
-    for name, text in _ETC.items():
+    for name, text in ETC.items():
         place = directory / name
         place.write_text(text)
         place.chmod(0o644)
@@ -149,7 +172,7 @@ def arguments(view: View, *, seccomp: int, info: int) -> Sequence[str]:
 
 
 # What `python PROGRAM` would do, without `runpy`, whose imports take as long as all the others.
-_START = (
+START = (
     "import sys; sys.path.insert(0, sys.argv.pop(1)); from toolservers.__main__ import main; main()"
 )
 
@@ -157,7 +180,7 @@ _START = (
 def command(view: View) -> Sequence[str]:
     """The program to run inside; it reads its token from standard input."""
     python = view.python.path if view.root is None else "/usr/bin/python3"
-    return [python, "-I", "-S", "-c", _START, PROGRAM, "--socket", SOCKET, *view.arguments]
+    return [python, "-I", "-S", "-c", START, PROGRAM, "--socket", SOCKET, *view.arguments]
 
 
 def _is_recent(python: Path) -> bool:
@@ -201,7 +224,7 @@ def _system(etc: Path) -> list[str]:
     for name in _PUBLIC_ETC:
         if (etc / name).exists():
             options += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
-    return [*options, "--proc", "/proc", "--dev", "/dev"]
+    return [*options, *_kernel()]
 
 
 def _image(root: Path, etc: Path) -> list[str]:
@@ -212,14 +235,22 @@ def _image(root: Path, etc: Path) -> list[str]:
             options += ["--symlink", f"usr/{name}", f"/{name}"]
     for name in ("etc", "var/lib"):
         options += ["--ro-bind", str(root / name), f"/{name}"]
-    for name in _ETC:
+    for name in ETC:
         options += ["--ro-bind", str(etc / name), f"/etc/{name}"]
-    return [*options, "--proc", "/proc", "--dev", "/dev"]
+    return [*options, *_kernel()]
+
+
+def _kernel() -> list[str]:
+    options = ["--proc", "/proc", "--ro-bind", "/proc/sys", "/proc/sys"]
+    for name in HIDDEN_PROC:
+        if Path("/proc", name).exists():  # the kernel inside is the same
+            options += ["--ro-bind", "/dev/null", f"/proc/{name}"]  # cannot be opened there
+    return [*options, "--dev", "/dev"]
 
 
 def _memory_directories(limits: Limits) -> list[str]:
     options = ["--dir", "/var"]
-    for place, mode in _MEMORY_DIRECTORIES.items():
+    for place, mode in MEMORY_DIRECTORIES.items():
         options += ["--perms", mode, "--size", str(limits.tmp), "--tmpfs", place]
     for name in ("tmp", "run"):
         options += ["--symlink", f"../{name}", f"/var/{name}"]

@@ -20,21 +20,21 @@ from httpx2 import Client
 
 from gateway.api.context import Gateway
 from gateway.api.routes import application
+from gateway.app import build
 from gateway.clock import SystemClock
 from gateway.config import Config
 from gateway.keys import digest, hint, new_key
-from gateway.loop.runner import Workshop
-from gateway.loop.wake import Wake
-from gateway.model.catalogue import Catalogue
 from gateway.model.fake import FakeModel
-from gateway.model.price import Prices
-from gateway.model.prompt import Prompt
 from gateway.model.script import Script
-from gateway.store.store import DATABASE, open_store
-from gateway.tools.call import Gate
-from gateway.tools.connect import Connections
-from gateway.tools.outfit import Outfitter
-from sandbox.contract import Capabilities, Limits, Sandbox, SandboxSpec, Unavailable
+from gateway.store.store import DATABASE
+from sandbox.contract import (
+    Archive,
+    Capabilities,
+    Progress,
+    Sandbox,
+    SandboxSpec,
+    Unavailable,
+)
 
 SECONDS = 20.0
 """The longest a test waits for anything."""
@@ -74,6 +74,17 @@ class NoSandbox:
 
     async def adopt(self, ref: str, spec: SandboxSpec) -> Sandbox:
         raise Unavailable(f"no sandbox for {spec.id} in {ref}")
+
+    async def archive(self, ref: str, destination: Path, *, max_bytes: int) -> Archive:
+        raise Unavailable(f"no {max_bytes} bytes of {ref} for {destination}")
+
+    async def restore(
+        self, spec: SandboxSpec, source: Path, archive: Archive, *, progress: Progress | None = None
+    ) -> Sandbox:
+        raise Unavailable(f"no sandbox for {spec.id} in {source}, {archive}, {progress}")
+
+    async def forget(self, ref: str) -> None:
+        pass
 
     async def reap(self, keep: frozenset[str] = frozenset()) -> list[str]:  # noqa: ARG002 - the protocol's
         return []
@@ -181,42 +192,5 @@ async def _serving(config: Config, script: Script) -> AsyncGenerator[tuple[Gatew
 
 @asynccontextmanager
 async def _gateway(config: Config, script: Script) -> AsyncGenerator[Gateway]:
-    clock, model, prices = SystemClock(), FakeModel(script), Prices(config.models)
-    store = await open_store("", config.data_dir, clock=clock)
-    try:
-        connections = Connections(
-            NoSandbox(),
-            store,
-            Outfitter(limits=Limits(), require=frozenset()),
-            name="none",
-            host="here",
-            idle_seconds=60,
-        )
-        shop = Workshop(
-            store=store,
-            bus=store.bus,
-            clock=clock,
-            owner=store.leases.owner,
-            model=model,
-            prompt=Prompt(),
-            prices=prices,
-            gate=Gate(connections, deadline=SECONDS),
-            park=connections.park,
-            loop=config.loop,
-            models=config.models,
-        )
-        wake = Wake(shop)
-        async with connections.running(), wake.running():
-            yield Gateway(
-                config=config,
-                store=store,
-                bus=store.bus,
-                clock=clock,
-                model=model,
-                catalogue=Catalogue(config.models),
-                prices=prices,
-                wake=wake,
-                discard=connections.discard,
-            )
-    finally:
-        await store.aclose()
+    async with build(config, driver=NoSandbox(), model=FakeModel(script)) as app:
+        yield app.gateway

@@ -7,6 +7,7 @@ import sys
 
 from toolservers.host import Host
 from toolservers.paths import Roots
+from toolservers.schemas import TOOLSETS
 from toolservers.stream import LineReader, LineWriter
 
 _USAGE = """Usage: python -m toolservers (--socket PATH | --stdio) [options]
@@ -17,6 +18,8 @@ _USAGE = """Usage: python -m toolservers (--socket PATH | --stdio) [options]
                          else from the first line of standard input
   --workdir DIRECTORY    instead of /workspace and the other directories of a session
   --root DIRECTORY       one more that the file tools may reach; may be repeated
+  --toolset NAME         agent (the default) or web
+  --libraries DIRECTORY  where the parsers of the web tools are
 """
 _DESCRIPTORS = 256
 """Open files that there is room for from the start; a power of two, as the kernel counts."""
@@ -31,13 +34,15 @@ def main() -> None:
         sys.exit(2)
     _make_room_for_descriptors()
     token = "" if options.stdio else _take_token(options.token_fd)
-    host = Host(options.roots())
+    host = Host(options.roots(), toolset=options.toolset, libraries=options.libraries)
     _enter(host.roots.workdir)
     if options.stdio:
         _serve_stdio(host)
     else:
         from toolservers.init import Init
+        from toolservers.shield import raise_shield
 
+        raise_shield()
         try:
             Init(options.socket, token, host).serve()
         except OSError as error:
@@ -63,6 +68,8 @@ class _Options:
         self.token_fd: int | None = None
         self.stdio = False
         self.workdir: str | None = None
+        self.toolset = "agent"
+        self.libraries: str | None = None
         self.others: list[str] = []
 
     def roots(self) -> Roots:
@@ -88,6 +95,10 @@ def _parse(words: list[str]) -> _Options | None:
             options.token_fd = int(value)
         elif word == "--workdir":
             options.workdir = value
+        elif word == "--toolset" and value in TOOLSETS:
+            options.toolset = value
+        elif word == "--libraries":
+            options.libraries = value
         elif word == "--root":
             options.others.append(value)
         else:

@@ -11,6 +11,7 @@ import time
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
 PROGRESS_INTERVAL = 0.25
 """Seconds between two progress reports of one call, at least."""
@@ -43,12 +44,15 @@ class Call:
         thread: str = "",
         seconds: float | None = None,
         report: Callable[[int, str], None] | None = None,
+        settings: dict[str, Any] | None = None,
     ) -> None:
         """`seconds` is the caller's own limit; None leaves it to the tool.
 
+        `settings` are what the caller, and not the model, says of this call.
         `report` takes what has been done so far, a count that only grows, and a line for people.
         """
         self.thread = thread
+        self.settings = settings or {}
         self.cancelled = False
         self.requests: int | None = None
         """Readable when a request is waiting for somebody to read it; None when somebody does."""

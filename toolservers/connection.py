@@ -60,7 +60,7 @@ class Connection:
         self._reader = reader
         self._writer = writer
         self._host = host
-        self._session = Session()
+        self._session = Session(host.tools)
         self._reading = threading.Lock()
         self._lock = threading.Lock()
         self._running: dict[int | str, _Running] = {}
@@ -143,7 +143,12 @@ class Connection:
     def _admit(self, request: Request, tool_call: ToolCall) -> _Running:
         assert request.id is not None
         report = self._reporter(tool_call.progress_token)
-        call = Call(thread=tool_call.thread, seconds=tool_call.seconds, report=report)
+        call = Call(
+            thread=tool_call.thread,
+            seconds=tool_call.seconds,
+            report=report,
+            settings=tool_call.settings,
+        )
         running = _Running(request.id, tool_call, call)
         with self._lock:
             if request.id in self._running:

@@ -74,9 +74,10 @@ def write(arguments: dict[str, Any], call: Call, host: Host) -> str:
     path: str = arguments["file_path"]
     content: str = arguments["content"]
     canonical = host.roots.resolve(path)
+    data = _encode(content)
     try:
-        os.makedirs(os.path.dirname(canonical), exist_ok=True)
-        replace(host.roots, path, canonical, _encode(content))
+        directory = host.roots.make_directory(path, os.path.dirname(canonical))
+        replace(path, os.path.basename(canonical), directory, data)
     except OSError as error:
         raise ToolError(f"{path}: {reason(error)}") from None
     return f"wrote {len(content)} bytes to {path}"
@@ -96,25 +97,25 @@ def edit(arguments: dict[str, Any], call: Call, host: Host) -> str:
             raise ToolError(f"old_string not found in {path}")
         if count > 1 and not every:
             raise ToolError(f"old_string appears {count} times in {path} (must be unique)")
-        edited = text.replace(old, arguments["new_string"])
-        replace(host.roots, path, canonical, _encode(edited))
+        data = _encode(text.replace(old, arguments["new_string"]))
+        directory = host.roots.open_directory(path, os.path.dirname(canonical))
+        replace(path, os.path.basename(canonical), directory, data)
     except OSError as error:
         raise ToolError(f"{path}: {reason(error)}") from None
     return f"edited {path} ({count} replacement(s))"
 
 
-def replace(roots: Roots, path: str, canonical: str, data: bytes) -> None:
+def replace(path: str, name: str, directory: int, data: bytes) -> None:
     """Put `data` in the place of a file at one instant; mode and owner stay as they were.
 
-    Where the directory permits no new name, or the file is a mount of its own, the file is
-    overwritten instead.
+    `name` is the file's in `directory`, an open one, which is closed; `path` is what the caller
+    called it. Where the directory permits no new name, or the file is a mount of its own, the file
+    is overwritten instead.
 
     Raises:
-        ToolError: It is there and no regular file, or lies outside.
+        ToolError: It is there and no regular file.
         OSError: The file or its directory cannot be written.
     """
-    name = os.path.basename(canonical)
-    directory = roots.open_directory(path, os.path.dirname(canonical))
     try:
         old = _stat_writable(path, name, directory)
         try:
@@ -257,7 +258,8 @@ def _keep_owner(fd: int, old: os.stat_result) -> None:
 
 
 def _overwrite(path: str, name: str, directory: int, data: bytes) -> None:
-    fd = os.open(name, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+    flags = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    fd = os.open(name, flags, dir_fd=directory)
     try:
         require_regular(path, os.fstat(fd))
         os.ftruncate(fd, 0)

@@ -7,6 +7,7 @@ import sys
 
 from toolservers.children import Children
 from toolservers.paths import Roots
+from toolservers.schemas import TOOLSETS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,7 +19,17 @@ if TYPE_CHECKING:
 class Host:
     """What every tool call may use, whichever connection it came by."""
 
-    def __init__(self, roots: Roots | None = None, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        roots: Roots | None = None,
+        env: Mapping[str, str] | None = None,
+        *,
+        toolset: str = "agent",
+        libraries: str | None = None,
+    ) -> None:
+        """`toolset` is a name in `TOOLSETS`, `libraries` where the parsers of web tools are."""
+        self.tools = TOOLSETS[toolset]
+        self.libraries = libraries
         self.roots = roots or Roots()
         self.children = Children()
         self._inherited = inherited_env() if env is None else dict(env)

@@ -16,7 +16,7 @@ import os
 import socket
 import threading
 
-from toolservers import transfer
+from toolservers import relay, transfer
 from toolservers.children import find_program
 from toolservers.connection import Connection
 from toolservers.paths import reason
@@ -95,6 +95,7 @@ class Init:
     def _claim(self, claim: Any) -> None:
         env = claim.get("env") if isinstance(claim, dict) else None
         self._host.claim(_check_env(env))
+        relay.start(os.path.join(os.path.dirname(self._path), relay.EGRESS_NAME))
         self._say({"claimed": True})
 
     def _start_channel(self, channel: int | str, verb: str, order: dict[str, Any]) -> None:

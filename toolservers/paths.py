@@ -48,10 +48,7 @@ class Roots:
         return canonical
 
     def contain(self, canonical: str) -> bool:
-        return any(
-            is_within(canonical, root)
-            for root in (self.workdir, *map(os.path.realpath, self._others))
-        )
+        return any(is_within(canonical, root) for root in self._all())
 
     def open_regular(self, path: str, canonical: str) -> int:
         """Open a file for reading; `path` is what the caller called it.
@@ -60,15 +57,13 @@ class Roots:
             ToolError: It is no regular file, or what was opened lies outside.
             OSError: It cannot be opened.
         """
-        require_regular(path, os.stat(canonical))  # never open a device
-        fd = os.open(canonical, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        place = os.open(canonical, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
-            self._check_opened(path, fd)
-            require_regular(path, os.fstat(fd))
-        except BaseException:
-            os.close(fd)
-            raise
-        return fd
+            self._check_opened(path, place)
+            require_regular(path, os.fstat(place))  # never open a device
+            return os.open(f"/proc/self/fd/{place}", os.O_RDONLY | os.O_CLOEXEC)
+        finally:
+            os.close(place)
 
     def open_directory(self, path: str, canonical: str) -> int:
         """Like `open_regular` for a directory; good for use as `dir_fd` only."""
@@ -80,6 +75,30 @@ class Roots:
             raise
         return fd
 
+    def make_directory(self, path: str, canonical: str) -> int:
+        """Like `open_directory`; it is made, with its parents, where it is missing.
+
+        Step by step, because the parents may be swapped for links while they are made.
+        """
+        root = next((root for root in self._all() if is_within(canonical, root)), None)
+        if root is None:
+            raise self._outside(path)
+        os.makedirs(root, exist_ok=True)
+        waiting = [part for part in canonical[len(root) :].split("/") if part][::-1]
+        fd = self.open_directory(path, root)
+        try:
+            while waiting:
+                above, fd = fd, _step(fd, waiting.pop(), is_last=not waiting)
+                os.close(above)
+            self._check_opened(path, fd)
+        except BaseException:
+            os.close(fd)
+            raise
+        return fd
+
+    def _all(self) -> tuple[str, ...]:
+        return (self.workdir, *map(os.path.realpath, self._others))
+
     def _check_opened(self, path: str, fd: int) -> None:
         if not self.contain(os.readlink(f"/proc/self/fd/{fd}")):
             raise self._outside(path)
@@ -89,6 +108,32 @@ class Roots:
         if self._others:
             where += " and its other permitted directories"
         return ToolError(f"path {path!r} is outside {where}")
+
+
+def _step(directory: int, name: str, *, is_last: bool) -> int:
+    """Open a directory in another one, and make it if it is missing.
+
+    Raises:
+        FileExistsError: The last one is there and no directory, as `os.makedirs` has it.
+        OSError: It cannot be opened or made.
+    """
+    flags = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        return os.open(name, flags, dir_fd=directory)
+    except FileNotFoundError:
+        _make(name, directory)
+        return os.open(name, flags, dir_fd=directory)
+    except NotADirectoryError:
+        if is_last:
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from None
+        raise
+
+
+def _make(name: str, directory: int) -> None:
+    try:
+        os.mkdir(name, dir_fd=directory)
+    except FileExistsError:
+        return  # somebody else was faster; whether it will do is seen when it is opened
 
 
 def canonicalize(path: str) -> str:

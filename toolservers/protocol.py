@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from toolservers.jsonrpc import Request
 
+    Tools = tuple[dict[str, Any], ...]
+
 MODERN_VERSIONS = ("2026-07-28",)
 HANDSHAKE_VERSIONS = ("2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05")
 SUPPORTED_VERSIONS = (*MODERN_VERSIONS, *HANDSHAKE_VERSIONS)
@@ -30,6 +32,8 @@ THREAD_KEY = "wharfkeep/thread"
 """In a call's ``_meta``: whose shell to use; at most 256 characters."""
 DEADLINE_KEY = "wharfkeep/deadline_ms"
 """In a call's ``_meta``: milliseconds the call may take, queueing included."""
+SETTINGS_KEY = "wharfkeep/settings"
+"""In a call's ``_meta``: an object, what the tool is told beside its arguments."""
 
 _VERSION_KEY = "io.modelcontextprotocol/protocolVersion"
 _CAPABILITIES_KEY = "io.modelcontextprotocol/clientCapabilities"
@@ -38,18 +42,17 @@ _STAMP = {"io.modelcontextprotocol/serverInfo": _SERVER}
 _CAPABILITIES: dict[str, Any] = {"tools": {}}
 _CACHING = {"ttlMs": 3_600_000, "cacheScope": "public"}
 """The tools are part of the program: the same for everybody until it ends."""
-_NAMES = frozenset(tool["name"] for tool in TOOLS)
 _MAX_THREAD = 256
 
 
 class ToolCall:
     """A valid ``tools/call``, for the connection to run."""
 
-    def __init__(self, request: Request, *, modern: bool) -> None:
-        """Raises `RpcError` for parameters that fit no tool of ours."""
+    def __init__(self, request: Request, tools: Tools, *, modern: bool) -> None:
+        """Raises `RpcError` for parameters that fit none of `tools`."""
         name = request.params.get("name")
         arguments = request.params.get("arguments")
-        if not isinstance(name, str) or name not in _NAMES:
+        if not isinstance(name, str) or all(tool["name"] != name for tool in tools):
             raise RpcError(INVALID_PARAMS, f"Unknown tool: {name}")
         if arguments is not None and not isinstance(arguments, dict):
             raise RpcError(INVALID_PARAMS, "Invalid params: arguments must be an object")
@@ -57,6 +60,7 @@ class ToolCall:
         self.arguments: dict[str, Any] = arguments or {}
         self.thread = _thread(request)
         self.seconds = _seconds(request)
+        self.settings = _settings(request)
         self.progress_token = _progress_token(request)
         self._modern = modern
 
@@ -68,7 +72,8 @@ class ToolCall:
 class Session:
     """What one connection has agreed on."""
 
-    def __init__(self) -> None:
+    def __init__(self, tools: Tools = TOOLS) -> None:
+        self._tools = tools
         self._initialized = False
 
     def answer(self, request: Request) -> dict[str, Any] | ToolCall:
@@ -81,7 +86,7 @@ class Session:
             return self._initialize(request)
         if _VERSION_KEY in request.meta or request.method == "server/discover":
             _check_envelope(request)
-            return _answer_modern(request)
+            return _answer_modern(request, self._tools)
         if request.method == "ping":
             return {}
         if request.method not in ("tools/list", "tools/call"):
@@ -89,8 +94,8 @@ class Session:
         if not self._initialized:
             raise RpcError(INVALID_REQUEST, "Invalid request: initialize first")
         if request.method == "tools/list":
-            return {"tools": list(TOOLS)}
-        return ToolCall(request, modern=False)
+            return {"tools": list(self._tools)}
+        return ToolCall(request, self._tools, modern=False)
 
     def _initialize(self, request: Request) -> dict[str, Any]:
         version = request.params.get("protocolVersion")
@@ -104,11 +109,11 @@ class Session:
         }
 
 
-def _answer_modern(request: Request) -> dict[str, Any] | ToolCall:
+def _answer_modern(request: Request, tools: Tools) -> dict[str, Any] | ToolCall:
     if request.method == "tools/call":
-        return ToolCall(request, modern=True)
+        return ToolCall(request, tools, modern=True)
     if request.method == "tools/list":
-        return _complete({"tools": list(TOOLS), **_CACHING})
+        return _complete({"tools": list(tools), **_CACHING})
     if request.method == "server/discover":
         versions = list(SUPPORTED_VERSIONS)
         discovered = {"supportedVersions": versions, "capabilities": _CAPABILITIES}
@@ -152,6 +157,13 @@ def _seconds(request: Request) -> float | None:
     if isinstance(deadline, bool) or not isinstance(deadline, (int, float)) or deadline <= 0:
         raise RpcError(INVALID_PARAMS, f"Invalid params: {DEADLINE_KEY} must be above 0")
     return deadline / 1000
+
+
+def _settings(request: Request) -> dict[str, Any]:
+    settings = request.meta.get(SETTINGS_KEY, {})
+    if not isinstance(settings, dict):
+        raise RpcError(INVALID_PARAMS, f"Invalid params: {SETTINGS_KEY} must be an object")
+    return settings
 
 
 def _progress_token(request: Request) -> int | str | None:

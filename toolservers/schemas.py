@@ -133,7 +133,40 @@ TOOLS: tuple[dict[str, Any], ...] = (
         {**_WRITES, "destructiveHint": True, "idempotentHint": True},
     ),
 )
-"""In the order of their names."""
+"""Of a session's sandbox, in the order of their names."""
+
+_GOES_OUT = {"readOnlyHint": True, "openWorldHint": True}
+
+WEB_TOOLS: tuple[dict[str, Any], ...] = (
+    _tool(
+        "web_fetch",
+        "Fetch a page, a PDF or a text file from the web and read it as text; pages come as "
+        "Markdown.",
+        {
+            "url": {
+                "type": "string",
+                "description": "The whole address, with http:// or https://.",
+            },
+        },
+        ["url"],
+        _GOES_OUT,
+    ),
+    _tool(
+        "web_search",
+        "Search the web. Gives titles, addresses and excerpts; read the pages with web_fetch.",
+        {"query": {"type": "string", "description": "What to search for, in a few words."}},
+        ["query"],
+        _GOES_OUT,
+    ),
+)
+"""Of a session's web sandbox."""
+
+TOOLSETS: dict[str, tuple[dict[str, Any], ...]] = {"agent": TOOLS, "web": WEB_TOOLS}
+"""What one program serves, by the name it is started with."""
+
+_SCHEMAS: dict[str, Any] = {
+    tool["name"]: tool["inputSchema"] for tools in TOOLSETS.values() for tool in tools
+}
 
 
 def check_arguments(name: str, arguments: dict[str, Any]) -> None:
@@ -142,7 +175,7 @@ def check_arguments(name: str, arguments: dict[str, Any]) -> None:
     Raises:
         ToolError: They do not fit.
     """
-    schema = next(tool["inputSchema"] for tool in TOOLS if tool["name"] == name)
+    schema = _SCHEMAS[name]
     for required in schema["required"]:
         if arguments.get(required) is None:
             raise ToolError(f"{required} is required")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 
 from toolservers.call import ToolError
 from toolservers.capture import capture
@@ -62,7 +63,7 @@ def grep(arguments: dict[str, Any], call: Call, host: Host) -> str:
     and this process could not stop its own.
     """
     root = host.roots.resolve(arguments.get("path") or "")
-    if _is_binary(root):
+    if not _can_have_lines(root):
         return NOTHING
     program = _ripgrep(host)
     argv = [program, *_RIPGREP] if program else host.python("toolservers.scan")
@@ -94,15 +95,22 @@ def _ripgrep(host: Host) -> str | None:
     return None if host.roots.contain(os.path.realpath(program)) else program
 
 
-def _is_binary(path: str) -> bool:
-    """Whether it is a file with a zero byte near its start; those in directories are skipped."""
-    if not os.path.isfile(path):
-        return False
+def _can_have_lines(path: str) -> bool:
+    """Whether it is a directory, or a file without a zero byte near its start.
+
+    Of what lies in directories the program that searches skips the others itself.
+    """
     try:
-        with open(path, "rb") as file:
-            return b"\0" in file.read(_LOOK_AHEAD)
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
-        return False
+        return True  # who searches says why not
+    try:
+        mode = os.fstat(fd).st_mode
+        if stat.S_ISREG(mode):
+            return b"\0" not in os.read(fd, _LOOK_AHEAD)
+        return stat.S_ISDIR(mode)
+    finally:
+        os.close(fd)
 
 
 def _text(pattern: str) -> str:

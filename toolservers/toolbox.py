@@ -49,6 +49,14 @@ def _find(name: str) -> Tool:
         from toolservers import search
 
         return {"glob": search.glob, "grep": search.grep}[name]
+    if name == "web_fetch":
+        from toolservers.web import fetch
+
+        return fetch.web_fetch
+    if name == "web_search":
+        from toolservers.web import search as web
+
+        return web.web_search
     from toolservers import files
 
     return {"read": files.read, "write": files.write, "edit": files.edit}[name]

@@ -76,7 +76,7 @@ def take(channel: int, path: str, *, mode: int, size: int | None) -> None:
             os.close(fd)
         os.replace(draft, path)
     except OSError as error:
-        os.unlink(draft)
+        _forget(draft)
         raise _transfer_error(error) from None
 
 
@@ -87,6 +87,13 @@ def skip(channel: int) -> None:
             pass
     except OSError:
         return
+
+
+def _forget(draft: str) -> None:
+    try:
+        os.unlink(draft)
+    except OSError:
+        return  # somebody inside was faster
 
 
 def _transfer_error(error: OSError | ValueError) -> TransferError:

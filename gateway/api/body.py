@@ -1,6 +1,7 @@
 """Reading request bodies: bounded in size, in time, and in what they may unpack to."""
 
 import zlib
+from collections.abc import AsyncGenerator
 
 import anyio
 import anyio.to_thread
@@ -45,6 +46,37 @@ async def read(exchange: Exchange, most: int) -> bytes:
     return await anyio.to_thread.run_sync(_unpack, raw, most)
 
 
+async def pieces(exchange: Exchange, most: int, seconds: float) -> AsyncGenerator[bytes, None]:
+    """Read a body that is too large to be held, as it comes.
+
+    Args:
+        exchange: The request.
+        most: Bytes it may have.
+        seconds: How long all of it may take.
+
+    Raises:
+        TooLarge: It has more.
+        InvalidRequest: It is too slow, or its content is encoded (spec/resources E-32).
+    """
+    if exchange.header(b"content-encoding").strip().lower() not in ("", "identity"):
+        raise InvalidRequest(
+            "content-encoding: uploads are not unpacked; send none",
+            code="request_body_encoding_unsupported",
+        )
+    _check_length(exchange, most)
+    end, size, more = anyio.current_time() + seconds, 0, True
+    while more:
+        try:
+            with anyio.fail_after(min(SILENCE, end - anyio.current_time())):
+                piece, more = await exchange.receive()
+        except TimeoutError as error:
+            raise _too_slow() from error
+        size += len(piece)
+        if size > most:
+            raise _too_large(most)
+        yield piece
+
+
 def _check_charset(content_type: str) -> None:
     for parameter in content_type.split(";")[1:]:
         name, _, value = parameter.partition("=")
@@ -57,9 +89,7 @@ def _check_charset(content_type: str) -> None:
 
 
 async def _receive(exchange: Exchange, most: int) -> bytes:
-    declared = exchange.header(b"content-length")
-    if declared.isdigit() and int(declared) > most:
-        raise _too_large(most)
+    _check_length(exchange, most)
     parts: list[bytes] = []
     size = 0
     try:
@@ -74,9 +104,13 @@ async def _receive(exchange: Exchange, most: int) -> bytes:
                 if not more:
                     return b"".join(parts)
     except TimeoutError as error:
-        raise InvalidRequest(
-            "The request body did not arrive in time.", code="request_body_timeout"
-        ) from error
+        raise _too_slow() from error
+
+
+def _check_length(exchange: Exchange, most: int) -> None:
+    declared = exchange.header(b"content-length")
+    if declared.isdigit() and int(declared) > most:
+        raise _too_large(most)
 
 
 def _unpack(raw: bytes, most: int) -> bytes:
@@ -99,6 +133,10 @@ def _not_gzip() -> InvalidRequest:
     return InvalidRequest(
         "The request body is not valid gzip.", code="request_body_encoding_invalid"
     )
+
+
+def _too_slow() -> InvalidRequest:
+    return InvalidRequest("The request body did not arrive in time.", code="request_body_timeout")
 
 
 def _too_large(most: int) -> TooLarge:

@@ -12,8 +12,23 @@ from gateway.model.contract import Model
 from gateway.model.price import Prices
 from gateway.store.bus import Bus
 from gateway.store.records import SandboxRow
+from gateway.store.shelf import Shelf
 from gateway.store.store import Store
+from gateway.tools.build import Builder
+from gateway.vault.seal import Seal
 from gateway.wire.requests import Request
+
+
+class Mounts(Protocol):
+    """The file resources of sessions, as their sandboxes see them."""
+
+    async def sync(self, session: str) -> None:
+        """The session's resources have changed: its sandbox here, if it has one, shows that."""
+        ...
+
+    async def discard(self, session: str) -> None:
+        """The session was deleted."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +43,10 @@ class Gateway:
     catalogue: Catalogue
     prices: Prices
     wake: Wake
+    shelf: Shelf
+    seal: Seal
+    mounts: Mounts
+    builder: Builder
     discard: Callable[[str, SandboxRow | None], Awaitable[None]]
     """Removes the sandbox of a deleted session, and its files; the row says which one it was."""
 
@@ -46,6 +65,12 @@ class ApiCall:
     """The query string as it came."""
     body: Callable[[], Awaitable[bytes]]
     """Reads the whole body, decoded; raises `TooLarge` and `InvalidRequest`. Call it once."""
+    pieces: Callable[[int, float], AsyncGenerator[bytes, None]]
+    """Reads the body as it comes, up to a number of bytes and of seconds, instead of `body`."""
+    content_type: str
+    """Of the body, as it came."""
+    betas: tuple[str, ...]
+    """The values of ``anthropic-beta``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +87,18 @@ class Stream:
     chunks: AsyncGenerator[bytes, None]
 
 
-Answer: TypeAlias = Reply | Stream
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Download:
+    """The bytes of a file. It is closed by whoever sends it."""
+
+    chunks: AsyncGenerator[bytes, None]
+    size: int
+    """How many bytes there are."""
+    mime_type: str
+    filename: str
+
+
+Answer: TypeAlias = Reply | Stream | Download
 
 
 class Handle(Protocol):

@@ -6,6 +6,7 @@ from gateway.api import body
 from gateway.api.auth import Keyring
 from gateway.api.context import ApiCall, Gateway
 from gateway.api.exchange import Exchange
+from gateway.api.pace import Pace
 from gateway.api.router import Router
 from gateway.wire import betas
 
@@ -17,15 +18,18 @@ class Dispatch:
         self._gateway = gateway
         self._router = router
         self._keyring = Keyring(gateway.config, gateway.store.keys, gateway.clock)
+        self._pace = Pace(gateway.config.files.calls_per_minute, gateway.clock)
 
     async def __call__(self, exchange: Exchange) -> None:
         """Answer the exchange, or raise the `ApiError` to answer it with."""
         endpoint, path = self._router.find(exchange.method, exchange.path)
         if not endpoint.public:
             await self._keyring.admit(exchange)
+        if endpoint.paced:
+            self._pace.take(exchange.workspace or "")
         betas.parse_version(exchange.lines(b"anthropic-version"))
+        given = betas.parse_betas(exchange.lines(b"anthropic-beta"))
         if endpoint.beta is not None:
-            given = betas.parse_betas(exchange.lines(b"anthropic-beta"))
             betas.require(given, endpoint.beta, strict=self._gateway.config.server.strict_betas)
         call = ApiCall(
             workspace=exchange.workspace or "",
@@ -34,5 +38,8 @@ class Dispatch:
             path=path,
             query=exchange.query,
             body=partial(body.read, exchange, self._gateway.config.server.max_body),
+            pieces=partial(body.pieces, exchange),
+            content_type=exchange.header(b"content-type"),
+            betas=given,
         )
         await exchange.answer(await endpoint.handle(self._gateway, call))

@@ -19,6 +19,8 @@ _DEFAULT_SCOPE = "organization"
 async def create(gateway: Gateway, call: ApiCall) -> Reply:
     """``POST /v1/environments``; a name is enough (spec/core 3.3)."""
     params = await parsed(gateway, call, requests.ENVIRONMENT_CREATE)
+    config = _config(params.get("config") or {"type": "cloud"}, {})
+    gateway.builder.check(config.get("packages") or {})
     now = gateway.clock.now()
     row = EnvironmentRow(
         id=gateway.clock.new_id("env"),
@@ -27,7 +29,7 @@ async def create(gateway: Gateway, call: ApiCall) -> Reply:
         body={
             "name": params["name"],
             "description": params.get("description"),
-            "config": _config(params.get("config") or {"type": "cloud"}, {}),
+            "config": config,
             "metadata": params.get("metadata") or {},
             "scope": params.get("scope") or _DEFAULT_SCOPE,
         },
@@ -36,6 +38,7 @@ async def create(gateway: Gateway, call: ApiCall) -> Reply:
         archived_at=None,
     )
     await gateway.store.environments.create(row=row)
+    gateway.builder.start(config.get("packages") or {})
     return Reply(_render(row))
 
 
@@ -53,6 +56,8 @@ async def update(gateway: Gateway, call: ApiCall) -> Reply:
 
     def change(row: EnvironmentRow) -> Json | None:
         body = _revise(row, patch)
+        if body["config"] != row.body["config"]:
+            gateway.builder.check(body["config"].get("packages") or {})
         return None if body == row.body else body
 
     row = await gateway.store.environments.update(
@@ -61,6 +66,7 @@ async def update(gateway: Gateway, call: ApiCall) -> Reply:
         now=gateway.clock.now(),
         change=change,
     )
+    gateway.builder.start(row.body["config"].get("packages") or {})
     return Reply(_render(row))
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from gateway.api import blocks
 from gateway.api.context import ApiCall, Gateway, Reply
 from gateway.api.sessions import find_session
 from gateway.api.threads import find_thread
@@ -17,7 +18,7 @@ async def send(gateway: Gateway, call: ApiCall) -> Reply:
     body = requests.EVENTS_SEND.parse(await call.body(), strict=gateway.config.server.strict_bodies)
     session = call.path["session_id"]
     acceptance = Acceptance(
-        body["events"],
+        await blocks.settle(gateway, call.workspace, body["events"]),
         gateway.clock,
         lambda model: gateway.model.capabilities(model).system_turns,
     )

@@ -10,8 +10,9 @@ from typing import Any, TypeAlias
 from pydantic_core import to_json
 
 from gateway import __version__
-from gateway.api.router import Endpoint, Many
+from gateway.api.router import Endpoint, Many, Raw
 from gateway.wire import queries, requests, responses, schemas
+from gateway.wire.forms import Form
 from gateway.wire.requests import Request
 from gateway.wire.responses import Response
 
@@ -20,6 +21,11 @@ Json: TypeAlias = dict[str, Any]
 _REF = "#/components/schemas/{model}"
 _REQUESTS = {id(request): f"request:{name}" for name, request in requests.ALL.items()}
 _RESPONSES = {id(response): f"response:{name}" for name, response in responses.ALL.items()}
+_TEXT: Json = {"type": "string", "minLength": 1, "maxLength": 255}
+_PLAIN: dict[type, Json] = {
+    queries.Flag: {"type": "boolean"},
+    queries.Instant: {"type": "string", "format": "date-time"},
+}
 _TOKEN: Json = {"type": ["string", "null"]}
 _FAILURES = {
     "400": "The request breaks a rule; the message names the field.",
@@ -65,6 +71,8 @@ def _operation(endpoint: Endpoint, bodies: dict[str, Json]) -> Json:
     }
     if isinstance(endpoint.reads, Request):
         operation["requestBody"] = _request_body(endpoint.reads, bodies)
+    if isinstance(endpoint.reads, Form):
+        operation["requestBody"] = _form(endpoint.reads)
     if endpoint.public:
         operation["security"] = []
     return operation
@@ -102,7 +110,7 @@ def _query(endpoint: Endpoint) -> list[Json]:
 
 
 def _query_parameter(name: str, parameter: queries.Parameter) -> Json:
-    array = isinstance(parameter, queries.Several)
+    array = isinstance(parameter, queries.Several | queries.Ids)
     return {
         "name": f"{name}[]" if array else name,
         "in": "query",
@@ -113,22 +121,19 @@ def _query_parameter(name: str, parameter: queries.Parameter) -> Json:
 def _parameter_schema(parameter: queries.Parameter) -> Json:
     match parameter:
         case queries.Whole():
-            return {
-                "type": "integer",
-                "minimum": parameter.least,
-                "maximum": parameter.most,
-            }
-        case queries.Flag():
-            return {"type": "boolean"}
-        case queries.Instant():
-            return {"type": "string", "format": "date-time"}
+            return {"type": "integer", "minimum": parameter.least, "maximum": parameter.most}
         case queries.Choice():
             return {"type": "string", "enum": list(parameter.values)}
         case queries.Several():
-            item = {"type": "string", "enum": list(parameter.values)}
-            return {"type": "array", "items": item, "maxItems": parameter.most}
+            return _array({"type": "string", "enum": list(parameter.values)}, parameter.most)
+        case queries.Ids():
+            return _array(_TEXT, parameter.most)
         case _:
-            return {"type": "string", "minLength": 1, "maxLength": 255}
+            return _PLAIN.get(type(parameter), _TEXT)
+
+
+def _array(item: Json, most: int) -> Json:
+    return {"type": "array", "items": item, "maxItems": most}
 
 
 def _request_body(request: Request, bodies: dict[str, Json]) -> Json:
@@ -136,10 +141,22 @@ def _request_body(request: Request, bodies: dict[str, Json]) -> Json:
     return {"required": True, "content": {"application/json": {"schema": schema}}}
 
 
+def _form(form: Form) -> Json:
+    texts = {name: _parameter_schema(parameter) for name, parameter in form.fields.items()}
+    schema = {
+        "type": "object",
+        "properties": {form.file: {"type": "string", "format": "binary"}, **texts},
+        "required": [form.file],
+    }
+    return {"required": True, "content": {"multipart/form-data": {"schema": schema}}}
+
+
 def _success(endpoint: Endpoint, bodies: dict[str, Json]) -> Json:
     given = endpoint.gives
     if isinstance(given, Many) and given.form == "stream":
         return {"description": "Events.", "content": {"text/event-stream": {}}}
+    if isinstance(given, Raw):
+        return {"description": "The bytes.", "content": {"*/*": {}}}
     schema = _given(endpoint, bodies)
     return {"description": "Done.", "content": {"application/json": {"schema": schema}}}
 
@@ -150,7 +167,7 @@ def _given(endpoint: Endpoint, bodies: dict[str, Json]) -> Json:
             return bodies[_RESPONSES[id(endpoint.gives)]]
         case Many():
             return _many(endpoint.gives, bodies[_RESPONSES[id(endpoint.gives.of)]])
-        case None:
+        case _:
             return {"type": "object"}
 
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from gateway.api.context import Handle
 from gateway.errors import MethodNotAllowed, NotFound
 from gateway.wire.betas import MANAGED_AGENTS
+from gateway.wire.forms import Form
 from gateway.wire.queries import Query
 from gateway.wire.requests import Request
 from gateway.wire.responses import Response
@@ -30,6 +31,11 @@ class Many:
 
 
 @dataclass(frozen=True, slots=True)
+class Raw:
+    """An answer that is the bytes of a file."""
+
+
+@dataclass(frozen=True, slots=True)
 class Endpoint:
     """One URL and verb, and who answers.
 
@@ -40,11 +46,13 @@ class Endpoint:
     method: str
     path: str
     handle: Handle
-    gives: Response | Many | None = None
-    reads: Request | Query | None = None
+    gives: Response | Many | Raw | None = None
+    reads: Request | Query | Form | None = None
     beta: str | None = MANAGED_AGENTS
     public: bool = False
     """Answered without a key."""
+    paced: bool = False
+    """Counts as a call to the Files API (spec/resources F-15)."""
 
     @property
     def parameters(self) -> list[str]:

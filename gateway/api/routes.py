@@ -12,8 +12,10 @@ from anyio import to_thread
 
 from gateway.api import (
     agents,
+    builds,
     environments,
     events,
+    files,
     health,
     models,
     openapi,
@@ -25,7 +27,8 @@ from gateway.api import (
 from gateway.api.context import ApiCall, Gateway, Reply
 from gateway.api.dispatch import Dispatch
 from gateway.api.middleware import AsgiApp, supervised
-from gateway.api.router import Endpoint, Many, Router
+from gateway.api.router import Endpoint, Many, Raw, Router
+from gateway.wire import forms as form
 from gateway.wire import queries as query
 from gateway.wire import requests as body
 from gateway.wire import responses as shape
@@ -39,6 +42,7 @@ ENVIRONMENTS, ENVIRONMENT = "/v1/environments", "/v1/environments/{environment_i
 SESSIONS, SESSION = "/v1/sessions", "/v1/sessions/{session_id}"
 EVENTS = SESSION + "/events"
 RESOURCES, RESOURCE = SESSION + "/resources", SESSION + "/resources/{resource_id}"
+FILES, FILE = "/v1/files", "/v1/files/{file_id}"
 THREADS, THREAD = SESSION + "/threads", SESSION + "/threads/{thread_id}"
 
 
@@ -62,6 +66,8 @@ ENDPOINTS = (
     post(ENVIRONMENT, environments.update, shape.ENVIRONMENT, body.ENVIRONMENT_UPDATE),
     delete(ENVIRONMENT, environments.delete, shape.DELETED_ENVIRONMENT),
     post(ENVIRONMENT + "/archive", environments.archive, shape.ENVIRONMENT),
+    get("/wharfkeep" + ENVIRONMENT + "/build", builds.retrieve, reads=query.BUILD, beta=None),
+    post("/wharfkeep" + ENVIRONMENT + "/build", builds.start, beta=None),
     # Sessions
     post(SESSIONS, sessions.create, shape.SESSION, body.SESSION_CREATE),
     get(SESSIONS, sessions.list_, Many(shape.SESSION, "two_way"), query.SESSION_LIST),
@@ -87,6 +93,12 @@ ENDPOINTS = (
     get(RESOURCE, resources.retrieve, shape.SESSION_RESOURCE),
     post(RESOURCE, resources.update, shape.SESSION_RESOURCE, body.RESOURCE_UPDATE),
     delete(RESOURCE, resources.delete, shape.DELETED_RESOURCE),
+    # Files
+    post(FILES, files.upload, shape.FILE, form.FILE_UPLOAD, beta=None, paced=True),
+    get(FILES, files.list_, Many(shape.FILE), query.FILE_LIST, beta=None, paced=True),
+    get(FILE, files.retrieve, shape.FILE, beta=None, paced=True),
+    get(FILE + "/content", files.download, Raw(), beta=None, paced=True),
+    delete(FILE, files.delete, shape.DELETED_FILE, beta=None, paced=True),
     # Models
     get("/v1/models", models.list_, Many(shape.MODEL, "by_id"), query.MODEL_LIST, beta=None),
     get("/v1/models/{model_id}", models.retrieve, shape.MODEL, beta=None),

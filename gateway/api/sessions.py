@@ -5,7 +5,7 @@ from typing import Any, TypeAlias
 
 import anyio
 
-from gateway.api import amendment, budget, resources, snapshot
+from gateway.api import amendment, blocks, budget, resources, snapshot
 from gateway.api.context import ApiCall, Gateway, Reply, parsed
 from gateway.api.pages import place, token
 from gateway.clock import rfc3339
@@ -38,13 +38,20 @@ async def create(gateway: Gateway, call: ApiCall) -> Reply:
     environment = await _environment(gateway, call, params["environment_id"])
     taken = await snapshot.take(gateway.store.agents, call.workspace, params["agent"])
     snapshot.check_reach(taken.agent, environment.body["config"].get("networking"))
-    resources.check_attached(params, environment.body["config"]["type"])
+    attached = await resources.attached(gateway, call, params, environment.body["config"]["type"])
     if params.get("budget") is not None:
         budget.check_priced(taken.agent, gateway.prices)
+    params["resources"] = attached.entries
     row = _new_row(gateway, call, params, taken, environment)
-    inputs = _initial(gateway, params)
+    inputs = await _initial(gateway, call, params)
     thread = _primary_thread(row, taken)
-    row = await gateway.store.sessions.create(row=row, thread=thread, inputs=inputs)
+    row = await gateway.store.sessions.create(
+        row=row,
+        thread=thread,
+        inputs=inputs,
+        copies=attached.copies,
+        checkouts=attached.checkouts,
+    )
     if inputs:
         gateway.wake.wake(row.id)
     return _reply(gateway, replace(row, queued=bool(inputs)))
@@ -97,6 +104,7 @@ async def delete(gateway: Gateway, call: ApiCall) -> Reply:
     sandbox = await gateway.store.sessions.delete(
         workspace=call.workspace,
         id=row.id,
+        now=gateway.clock.now(),
         check=lambda locked: amendment.check_resting(
             locked, "it cannot be deleted; interrupt it first"
         ),
@@ -105,6 +113,8 @@ async def delete(gateway: Gateway, call: ApiCall) -> Reply:
     gateway.bus.publish(row.id, replace(last, kind="deleted"))
     with anyio.move_on_after(DISCARD_SECONDS):
         await gateway.discard(row.id, sandbox)
+        await gateway.mounts.discard(row.id)
+        await gateway.shelf.clear()
     return Reply(responses.DELETED_SESSION.render({"id": row.id, "type": "session_deleted"}))
 
 
@@ -205,9 +215,11 @@ def _new_row(
             "environment_id": environment.id,
             "environment_type": config["type"],
             "networking": config.get("networking"),
+            "packages": config.get("packages"),
+            "environment_name": environment.name,
             "title": params.get("title"),
             "metadata": params.get("metadata") or {},
-            "resources": [],
+            "resources": params["resources"],
             "vault_ids": [],
             "deployment_id": None,
             "budget": params.get("budget"),
@@ -238,14 +250,10 @@ def _primary_thread(row: SessionRow, taken: snapshot.Snapshot) -> ThreadRow:
     )
 
 
-def _initial(gateway: Gateway, params: Json) -> list[Input]:
+async def _initial(gateway: Gateway, call: ApiCall, params: Json) -> list[Input]:
     events = params.get("initial_events") or []
-    for index, event in enumerate(events):
-        rubric = event.get("rubric") or {}
-        if rubric.get("type") == "file":
-            file = rubric["file_id"]
-            raise NotFound(f"initial_events.{index}.rubric.file_id: file {file} not found")
-    return accept.initial(events, gateway.clock)
+    settled = await blocks.settle(gateway, call.workspace, events, name="initial_events")
+    return accept.initial(settled, gateway.clock)
 
 
 def _outcome(entry: Json) -> Json:

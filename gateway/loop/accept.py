@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.clock import Clock, rfc3339
-from gateway.errors import InvalidRequest, NotFound, RateLimited
+from gateway.errors import InvalidRequest, RateLimited
 from gateway.store.records import Event, Input, SessionRow
 from gateway.wire import events as wire
 
@@ -102,7 +102,7 @@ class _Desk:
         else:
             self._check_not_waiting()
             if kind == "user.define_outcome":
-                self._check_outcome(event)
+                self._check_outcome()
         return True
 
     def _at_budget(self) -> bool:
@@ -175,12 +175,10 @@ class _Desk:
         if not (before and before[-1].type in _ANSWERS):
             self._check_not_waiting()
 
-    def _check_outcome(self, event: dict[str, Any]) -> None:
+    def _check_outcome(self) -> None:
         active = any(entry["result"] in _ACTIVE for entry in self.row.head.outcomes)
         if active or any(item.type == "user.define_outcome" for item in self.queued):
             raise InvalidRequest("an outcome is active already; define the next one after it")
-        if event["rubric"]["type"] == "file":
-            raise NotFound(f"rubric.file_id: there is no file {event['rubric']['file_id']}")
 
 
 def _input(event: dict[str, Any], clock: Clock) -> Input:

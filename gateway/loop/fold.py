@@ -106,7 +106,9 @@ def _confirmation(_s: State, thread: ThreadState, body: Body, _p: Body, _at: int
         _close(thread, call, [{"type": "text", "text": text}], is_error=True)
 
 
-def _tool_result(_s: State, thread: ThreadState, body: Body, _p: Body, _at: int) -> None:
+def _tool_result(state: State, thread: ThreadState, body: Body, private: Body, _at: int) -> None:
+    _spend(state, private)
+    add(thread.usage, private.get("usage", {}))
     target = (
         body.get("tool_use_id") or body.get("mcp_tool_use_id") or body.get("custom_tool_use_id")
     )

@@ -14,9 +14,8 @@ from gateway.loop.journal import Journal
 from gateway.loop.scribe import Scribe
 from gateway.loop.state import ThreadState
 from gateway.loop.turn import Previews, receive
-from gateway.model import compact
+from gateway.model import compact, prompt, surroundings
 from gateway.model.contract import Answer, Model, ModelError, Request
-from gateway.model.prompt import Prompt
 from gateway.settings import Models
 
 log = structlog.get_logger()
@@ -42,18 +41,14 @@ class Requests:
         scribe: Scribe,
         *,
         model: Model,
-        prompt: Prompt,
         settings: Models,
         tools: list[dict[str, Any]],
-        environment: str,
     ) -> None:
         self._journal = journal
         self._scribe = scribe
         self._model = model
-        self._prompt = prompt
         self._settings = settings
         self._tools = tools
-        self._environment = environment
         self._scope: anyio.CancelScope | None = None
 
     def interrupt(self) -> None:
@@ -92,10 +87,9 @@ class Requests:
             self._journal.write(draft.compacted(messages), thread.id)
 
     def _request(self, thread: ThreadState) -> Request:
-        agent = self._journal.session.body["agent"]
-        return self._prompt.request(
-            agent, thread.messages, self._tools, environment=self._environment
-        )
+        body = self._journal.session.body
+        about = surroundings.describe(body)
+        return prompt.request(body["agent"], thread.messages, self._tools, surroundings=about)
 
     async def attempt(
         self, thread: ThreadState, request: Request, previews: Previews | None

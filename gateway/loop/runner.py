@@ -5,7 +5,7 @@ A runner claims the session's lease, folds its log into a state, and then does w
 it learns is in the log, so whatever dies, the next runner goes on from there.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -20,22 +20,24 @@ from gateway.loop.fold import INTERRUPTED
 from gateway.loop.frame import Frame
 from gateway.loop.grade import Grader
 from gateway.loop.journal import Journal
+from gateway.loop.outset import Outset
 from gateway.loop.request import Requests
 from gateway.loop.scribe import Scribe
-from gateway.loop.state import OpenCall, State
+from gateway.loop.state import OpenCall, State, ThreadState
 from gateway.model.contract import Model
 from gateway.model.price import Prices
-from gateway.model.prompt import Prompt
 from gateway.settings import Loop, Models
 from gateway.store.bus import Bus
 from gateway.store.records import Claim, Input
 from gateway.store.store import Store
 from gateway.tools import catalog
 from gateway.tools.call import Client, Done, Gate, Parked, Refused
+from gateway.tools.result import Result, failure
 from gateway.wire.usage import active_micros, usage
 
 log = structlog.get_logger()
 
+_COLLECT_SECONDS = 5.0
 _UNKNOWN = "outcome unknown: the server restarted during this call"
 
 
@@ -49,11 +51,16 @@ class Workshop:
     owner: str
     """This gateway, as leases name it."""
     model: Model
-    prompt: Prompt
     prices: Prices
     gate: Gate
+    wake: Callable[[str], None]
+    """Told when a session is at work, so that its sandbox stays as it is."""
     park: Callable[[str], None]
-    """Told when a session rests, so that its sandbox may be stopped."""
+    """Told when it is not any more, so that its sandbox may be stopped."""
+    collect: Callable[[str], Awaitable[None]]
+    """Makes files of what the session's programs have put out; never raises."""
+    collect_seconds: float
+    """Between two such looks while a session is at work."""
     loop: Loop
     models: Models
 
@@ -79,10 +86,8 @@ class Runner:
             self._journal,
             scribe,
             model=shop.model,
-            prompt=shop.prompt,
             settings=shop.models,
             tools=shop.gate.visible_tools(self._catalog),
-            environment=body["environment_type"],
         )
         self._scribe = scribe
         self._grader = Grader(self._journal, model=shop.model, gate=shop.gate, prices=shop.prices)
@@ -99,6 +104,7 @@ class Runner:
             max_compactions=shop.loop.max_compactions,
             compact_tokens=int(shop.loop.compact_at * window),
         )
+        self._outset = Outset(self._journal, shop.gate, self._catalog)
         self._changed = anyio.Event()
         self._news = anyio.Event()
 
@@ -115,10 +121,15 @@ class Runner:
         Raises:
             Fenced: Another runner has taken over; nothing of this one was written since.
         """
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._watch)
-            await self._work(tasks)
-            tasks.cancel_scope.cancel()
+        self._shop.wake(self._journal.id)
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._watch)
+                tasks.start_soon(self._collect)
+                await self._work(tasks)
+                tasks.cancel_scope.cancel()
+        finally:
+            self._shop.park(self._journal.id)
 
     async def abandon(self, message: str) -> None:
         """Settle whatever is open, say why, and rest."""
@@ -135,9 +146,16 @@ class Runner:
             self._news = anyio.Event()
             await self._journal.refresh()
             if self._journal.interrupted:
+                self._outset.interrupt()
                 self._requests.interrupt()
                 self._grader.interrupt()
             self._stir()
+
+    async def _collect(self) -> None:
+        """Show what a long turn puts out before it ends (spec/resources F-25)."""
+        while True:
+            await anyio.sleep(self._shop.collect_seconds)
+            await self._shop.collect(self._journal.id)
 
     async def _work(self, tasks: TaskGroup) -> None:
         self._recover()
@@ -162,8 +180,7 @@ class Runner:
             case machine.Wait():
                 await self._wait()
             case machine.Ask(thread):
-                self._begin()
-                await self._requests.ask(thread)
+                await self._ask(thread)
             case machine.Compact(thread):
                 self._begin()
                 await self._requests.compact(thread)
@@ -176,6 +193,11 @@ class Runner:
                 return await self._rest(rest)
         return False
 
+    async def _ask(self, thread: ThreadState) -> None:
+        self._begin()
+        if await self._outset.prepare():
+            await self._requests.ask(thread)
+
     def _begin(self) -> None:
         """The session is at work; say so once."""
         journal, thread = self._journal, self._journal.state.main
@@ -185,6 +207,7 @@ class Runner:
         if thread.status != "running":
             journal.write(draft.thread_running(thread.id, self._agent["name"]), thread.id)
         if was_idle:
+            self._outset.due = True
             self._miss_servers()
 
     def _miss_servers(self) -> None:
@@ -212,6 +235,7 @@ class Runner:
 
     def _write_results(self) -> None:
         """Write down the calls that have come back, unless something else has settled them."""
+        self._outset.tell()
         thread = self._journal.state.main
         for finished in self._calls.take_finished():
             call = thread.calls.get(finished.event)
@@ -220,20 +244,20 @@ class Runner:
             call.running = False
             match finished.outcome:
                 case Done(result=result) | Refused(result=result):
-                    self._settle(call, result.content, is_error=result.is_error)
+                    self._settle(call, result)
                 case Parked() | Client():
                     # The gate asks for more than the log recorded: the client must act after all.
                     log.warning("call parked again", session=self._journal.id, call=call.event)
 
-    def _settle(self, call: OpenCall, content: list[dict[str, object]], *, is_error: bool) -> None:
-        self._journal.write(
-            draft.tool_result(call.type, call.event, content, is_error=is_error),
-            self._journal.state.primary,
+    def _settle(self, call: OpenCall, result: Result) -> None:
+        drafted = draft.tool_result(
+            call.type, call.event, result.content, is_error=result.is_error, spent=result.spent
         )
+        self._journal.write(drafted, self._journal.state.primary)
 
     def _settle_all(self, calls: list[OpenCall], text: str) -> None:
         for call in calls:
-            self._settle(call, [{"type": "text", "text": text}], is_error=True)
+            self._settle(call, failure(text))
 
     def _interrupt(self, inputs: list[Input]) -> None:
         """Stop whatever runs and end the turn (spec/core 6.8)."""
@@ -266,10 +290,9 @@ class Runner:
         log.info("session recovered", session=journal.id, lost_calls=len(lost))
 
     async def _rest(self, rest: machine.Rest) -> bool:
-        resting = await self._journal.rest(self._idle(rest))
-        if resting:
-            self._shop.park(self._journal.id)
-        return resting
+        with anyio.move_on_after(_COLLECT_SECONDS):  # more than that comes after the turn
+            await self._shop.collect(self._journal.id)
+        return await self._journal.rest(self._idle(rest))
 
     def _idle(self, rest: machine.Rest) -> list[draft.Draft]:
         """The last events of a turn; none when the session already rests for this reason."""

@@ -28,7 +28,7 @@ class OpenCall:
     """What the model calls it (``toolu_...``)."""
     name: str
     input: dict[str, Any]
-    place: Literal["sandbox", "server", "client"]
+    place: Literal["sandbox", "web", "server", "client"]
     permission: Literal["allow", "ask", "deny"] = "allow"
     broken: bool = False
     answer: Literal["allow", "deny"] | None = None

@@ -112,13 +112,26 @@ def _taken(block: dict[str, Any], able: Capabilities) -> dict[str, Any]:
     kind = block.get("type")
     if kind == "image" and not able.images:
         return _note("an image")
-    if kind == "document" and not able.documents:
-        return _note("a document")
+    if kind in ("document", "search_result") and not able.documents:
+        return _plain(block)
     if kind == "tool_result" and isinstance(block.get("content"), list):
         return {**block, "content": [_taken(inner, able) for inner in block["content"]]}
     if "cache_control" in block:
         return {key: value for key, value in block.items() if key != "cache_control"}
     return block
+
+
+def _plain(block: dict[str, Any]) -> dict[str, Any]:
+    """A document that is text, or a search result, as a text block."""
+    match block:
+        case {"type": "document", "source": {"type": "text", "data": str(text)}}:
+            heads = (block.get("title"), block.get("context"))
+        case {"type": "search_result", "content": [*parts]}:
+            heads = (block.get("title"), block.get("source"))
+            text = "\n".join(part["text"] for part in parts)
+        case _:
+            return _note("a document")
+    return {"type": "text", "text": "\n".join([*filter(None, heads), text])}
 
 
 def _note(what: str) -> dict[str, Any]:

@@ -5,7 +5,7 @@ tools run and where results go. Nothing here changes from one request to the nex
 ids), because the same beginning is what a prompt cache recognises.
 """
 
-from typing import Any, Literal
+from typing import Any
 
 from gateway.model.contract import Request
 
@@ -17,49 +17,26 @@ _UNCACHEABLE = frozenset({"thinking", "redacted_thinking"})
 _CACHED_TURNS = 2
 
 
-class Prompt:
-    """Makes the requests of a turn.
+def request(
+    agent: dict[str, Any],
+    messages: list[dict[str, Any]],
+    tools: list[dict[str, Any]],
+    *,
+    surroundings: str = "",
+) -> Request:
+    """The next request of a conversation.
 
     Args:
-        network: A sentence about what the sandbox can reach, for agents that have one.
+        agent: The session's snapshot of the agent (spec/core 5.3).
+        messages: The conversation, as the Messages API has it.
+        tools: Definitions of the tools the model may see.
+        surroundings: What `gateway.model.surroundings` says; told to agents with a sandbox.
     """
-
-    def __init__(self, *, network: str = "") -> None:
-        self._network = network
-
-    def request(
-        self,
-        agent: dict[str, Any],
-        messages: list[dict[str, Any]],
-        tools: list[dict[str, Any]],
-        *,
-        environment: Literal["cloud", "self_hosted"] | str = "cloud",  # noqa: PYI051 - which words
-    ) -> Request:
-        """The next request of a conversation.
-
-        Args:
-            agent: The session's snapshot of the agent (spec/core 5.3).
-            messages: The conversation, as the Messages API has it.
-            tools: Definitions of the tools the model may see.
-            environment: The type of the session's environment.
-        """
-        sandboxed = any(tool.get("name") in _SANDBOX_TOOLS for tool in tools)
-        about = self._about(environment) if sandboxed else ""
-        parts = [part for part in (agent.get("system") or "", about) if part]
-        return Request(
-            system="\n\n".join(parts), messages=messages, tools=tools, **model_fields(agent)
-        )
-
-    def _about(self, environment: str) -> str:
-        lines = [
-            "Your tools run in a Linux environment that belongs to this session.",
-            "The working directory is /workspace; files stay there between turns.",
-        ]
-        if environment != "self_hosted":
-            lines.append("Put the files the user should get into /mnt/session/outputs.")
-            lines.append(self._network)
-        text = "\n".join(line for line in lines if line)
-        return f"<environment>\n{text}\n</environment>"
+    sandboxed = any(tool.get("name") in _SANDBOX_TOOLS for tool in tools)
+    parts = [
+        part for part in (agent.get("system") or "", surroundings if sandboxed else "") if part
+    ]
+    return Request(system="\n\n".join(parts), messages=messages, tools=tools, **model_fields(agent))
 
 
 def model_fields(agent: dict[str, Any]) -> dict[str, Any]:

@@ -80,7 +80,10 @@ class Enterprise:
 
     def _judge(self, call: CallFacts, facts: Facts, arguments: dict[str, Any]) -> Ruling:
         context = json.dumps(_context(call, facts, arguments), ensure_ascii=False)
-        entities = self._entities(facts.agent, facts.user, facts.server, facts.approval)
+        try:
+            entities = self._entities(facts.agent, facts.user, facts.server, facts.approval)
+        except ValueError as error:
+            return Ruling(outcome="deny", problem=str(error))
         action = call.tool.action if call.tool.action in self._tools else UNLISTED
         question = Question(
             principals=(_agent_key(facts.agent), _user_key(facts.user)),
@@ -99,7 +102,9 @@ class Enterprise:
         approval: ApprovalFacts | None,
     ) -> Entities:
         workspace = _reference(("Workspace", agent.workspace))
-        about_user = {"kind": user.kind, **dict(user.attributes)}
+        declared = self.vocabulary.attributes
+        known = {name: value for name, value in user.attributes if name in declared}
+        about_user = {"kind": user.kind, **known}
         about_server = {"kind": server.kind, "pinned": server.pinned}
         entities = [
             _entity(_agent_key(agent), {"workspace": workspace, "version": agent.version}),

@@ -12,6 +12,7 @@ T = TypeVar("T")
 
 Order: TypeAlias = Literal["asc", "desc"]
 SessionStatus: TypeAlias = Literal["idle", "running", "rescheduling", "terminated"]
+BuildStatus: TypeAlias = Literal["queued", "running", "ready", "failed"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,6 +152,85 @@ class SandboxRow:
     ref: str
     uid: int | None
     generation: int
+    created_at: int | None = None
+    """When it was made, from nothing; its files expire some time after this."""
+    idle_at: int | None = None
+    """Since when its layer has been kept without processes; None while it runs or has none."""
+    lost: int | None = None
+    """Processes that ended when it was stopped; None if nobody counted."""
+    archived: int | None = None
+    """The generation of the archive that is the same as its layer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArchiveRow:
+    """What is known of an archive of a sandbox; its bytes are elsewhere (`key`)."""
+
+    owner: str
+    generation: int
+    host: str
+    """Who wrote it, and deletes it."""
+    created_at: int
+    size: int
+    entries: int
+    digest: str | None
+    """SHA-256 in hex; None while it is being written."""
+
+    @property
+    def key(self) -> str:
+        """Where its bytes are (`gateway.store.blobs`)."""
+        return f"archives/{self.owner}/{self.generation}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildRow:
+    """How far a host is with the packages that one or more environments want."""
+
+    host: str
+    digest: str
+    status: BuildStatus
+    reason: str | None = None
+    """Why it failed, for people."""
+    lines: int = 0
+    """How many lines were logged, also those that were too many to keep."""
+    queued_at: int
+    started_at: int | None = None
+    ended_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BuildLine:
+    """One line of a build's log."""
+
+    seq: int
+    at: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileRow:
+    """What is known of a file; its bytes are elsewhere (`gateway.store.blobs`)."""
+
+    id: str
+    workspace: str
+    filename: str
+    mime_type: str
+    size: int
+    sha256: str
+    """Of the bytes, in hex."""
+    blob: str | None
+    """The key of its bytes, which several files may share; None once they are gone for good."""
+    downloadable: bool
+    counted: bool
+    """It counts towards the quota; copies made for a session do not (spec/resources F-21)."""
+    scope: str | None
+    """The session it belongs to and is deleted with."""
+    created_at: int
+    expires_at: int | None
+
+    def readable(self, now: int) -> bool:
+        """Whether its bytes can still be had (spec/resources F-14)."""
+        return self.blob is not None and (self.expires_at is None or now < self.expires_at)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,7 @@
 """Which sandbox holds whose files, and which user id it runs under."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from sqlalchemy import delete, select, text
@@ -14,10 +14,13 @@ from gateway.store.schema import uids
 
 _PUT = Hot(
     text(
-        "INSERT INTO sandboxes (owner, driver, host, ref, uid, generation)"
-        " VALUES (:owner, :driver, :host, :ref, :uid, :generation)"
-        " ON CONFLICT (owner) DO UPDATE SET driver = excluded.driver, host = excluded.host,"
-        " ref = excluded.ref, uid = excluded.uid, generation = excluded.generation"
+        "INSERT INTO sandboxes"
+        " (owner, driver, host, ref, uid, generation, created_at, idle_at, lost, archived)"
+        " VALUES (:owner, :driver, :host, :ref, :uid, :generation, :created_at, :idle_at, :lost,"
+        " :archived) ON CONFLICT (owner) DO UPDATE SET driver = excluded.driver,"
+        " host = excluded.host, ref = excluded.ref, uid = excluded.uid,"
+        " generation = excluded.generation, created_at = excluded.created_at,"
+        " idle_at = excluded.idle_at, lost = excluded.lost, archived = excluded.archived"
     )
 )
 _TAKE_UID = Hot(
@@ -34,18 +37,11 @@ class Sandboxes:
     async def get(self, *, owner: str) -> SandboxRow | None:
         query = select(table).where(table.c.owner == owner)
         found = await self._db.read(lambda tx: tx.execute(query).fetchone())
-        return None if found is None else _read(found)
+        return None if found is None else read(found)
 
     async def put(self, *, row: SandboxRow) -> None:
         """Insert or replace the owner's row."""
-        params = {
-            "owner": row.owner,
-            "driver": row.driver,
-            "host": row.host,
-            "ref": row.ref,
-            "uid": row.uid,
-            "generation": row.generation,
-        }
+        params = asdict(row)
         await self._db.write(lambda tx: tx.run(_PUT, params).rowcount)
 
     async def delete(self, *, owner: str) -> SandboxRow | None:
@@ -55,7 +51,7 @@ class Sandboxes:
     async def all(self, *, host: str) -> list[SandboxRow]:
         query = select(table).where(table.c.host == host).order_by(table.c.owner)
         found = await self._db.read(lambda tx: tx.execute(query).fetchall())
-        return [_read(row) for row in found]
+        return [read(row) for row in found]
 
     async def take_uid(self, *, owner: str, first: int, last: int) -> int:
         """Draw a user id from `first` to `last` that no other owner has, and keep it for `owner`.
@@ -73,7 +69,7 @@ def remove(tx: Tx, owner: str) -> SandboxRow | None:
     found = tx.execute(select(table).where(table.c.owner == owner)).fetchone()
     tx.execute(delete(table).where(table.c.owner == owner))
     tx.execute(delete(uids).where(uids.c.owner == owner))
-    return None if found is None else _read(found)
+    return None if found is None else read(found)
 
 
 def _take_uid(tx: Tx, owner: str, first: int, last: int) -> int:
@@ -90,7 +86,17 @@ def _take_uid(tx: Tx, owner: str, first: int, last: int) -> int:
     raise Overloaded(f"every sandbox user id from {first} to {last} is taken")
 
 
-def _read(row: Sequence[Any]) -> SandboxRow:
+def read(row: Sequence[Any]) -> SandboxRow:
+    """A row of the columns that a query of the whole table gives."""
     return SandboxRow(
-        owner=row[0], driver=row[1], host=row[2], ref=row[3], uid=row[4], generation=row[5]
+        owner=row[0],
+        driver=row[1],
+        host=row[2],
+        ref=row[3],
+        uid=row[4],
+        generation=row[5],
+        created_at=row[6],
+        idle_at=row[7],
+        lost=row[8],
+        archived=row[9],
     )

@@ -196,6 +196,24 @@ sandboxes = Table(
     Column("ref", Text, nullable=False),
     Column("uid", BigInteger),
     Column("generation", BigInteger, nullable=False),
+    Column("created_at", BigInteger),
+    Column("idle_at", BigInteger),
+    Column("lost", BigInteger),
+    Column("archived", BigInteger),
+    Index(None, "host", "idle_at"),
+)
+
+archives = Table(
+    "archives",
+    metadata,
+    Column("owner", Text, primary_key=True),
+    Column("generation", BigInteger, primary_key=True, autoincrement=False),
+    Column("host", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("entries", BigInteger, nullable=False),
+    Column("digest", Text),
+    Index(None, "host"),
 )
 
 uids = Table(
@@ -203,6 +221,30 @@ uids = Table(
     metadata,
     Column("uid", BigInteger, primary_key=True, autoincrement=False),
     Column("owner", Text, nullable=False, unique=True),
+)
+
+# Each host builds for itself: what was built is on its disk.
+builds = Table(
+    "builds",
+    metadata,
+    Column("host", Text, primary_key=True),
+    Column("digest", Text, primary_key=True),
+    Column("status", Text, nullable=False),
+    Column("reason", Text),
+    Column("lines", BigInteger, nullable=False),
+    Column("queued_at", BigInteger, nullable=False),
+    Column("started_at", BigInteger),
+    Column("ended_at", BigInteger),
+)
+
+build_lines = Table(
+    "build_lines",
+    metadata,
+    Column("host", Text, primary_key=True),
+    Column("digest", Text, primary_key=True),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("at", BigInteger, nullable=False),
+    Column("text", Text, nullable=False),
 )
 
 gateways = Table(
@@ -253,4 +295,15 @@ outputs = Table(
     Column("mark", Text, nullable=False),
     Column("sha256", Text, nullable=False),
     Column("file", Text, nullable=False),
+)
+
+# What is private of a session's repositories; `layer` is the birth of the sandbox that holds it.
+repositories = Table(
+    "repositories",
+    metadata,
+    Column("resource", Text, primary_key=True),
+    Column("session", Text, ForeignKey("sessions.id", ondelete="CASCADE"), nullable=False),
+    Column("token", LargeBinary),
+    Column("layer", BigInteger),
+    Index(None, "session"),
 )

@@ -7,7 +7,8 @@ from typing import Any
 from sqlalchemy import and_, bindparam, case, delete, exists, insert, select
 
 from gateway.errors import NotFound
-from gateway.store import columns, journal, pages, sandboxes
+from gateway.store import columns, files, journal, pages, repositories, sandboxes
+from gateway.store.attachments import Copy, copy_files
 from gateway.store.engine import Database, Hot, Tx
 from gateway.store.records import (
     Cursor,
@@ -22,6 +23,7 @@ from gateway.store.records import (
     SessionStatus,
     ThreadRow,
 )
+from gateway.store.repositories import RepositoryRow
 from gateway.store.schema import (
     events,
     heads,
@@ -39,6 +41,7 @@ _rows = select(*columns.SESSION, _waiting).join_from(table, heads, table.c.id ==
 _shown_status = case((and_(heads.c.status == "idle", _waiting), "running"), else_=heads.c.status)
 """An idle session that was given something is as good as running (spec/core 5.5)."""
 _GET = Hot(_rows.where(table.c.id == bindparam("of"), table.c.workspace == bindparam("workspace")))
+_FIND = Hot(_rows.where(table.c.id == bindparam("of")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +57,26 @@ class Sessions:
         thread: ThreadRow,
         events: Sequence[Event] = (),
         inputs: Sequence[Input] = (),
+        copies: Sequence[Copy] = (),
+        checkouts: Sequence[RepositoryRow] = (),
     ) -> SessionRow:
         """Write a session with its primary thread, its first log rows and its first inputs.
 
         `row.seq` is not read; the row that comes back has it. With inputs, the first stream
-        replays the log from its beginning (spec/core 6.10).
+        replays the log from its beginning (spec/core 6.10). `copies` are the files among its
+        resources, `checkouts` the repositories.
+
+        Raises:
+            NotFound: A file to copy is not there any more.
         """
-        return await self._db.write(lambda tx: _create(tx, row, thread, events, inputs))
+
+        def write(tx: Tx) -> SessionRow:
+            copy_files(tx, row.workspace, row.id, copies, row.created_at)
+            created = _create(tx, row, thread, events, inputs)
+            repositories.put(tx, row.id, checkouts)
+            return created
+
+        return await self._db.write(write)
 
     async def get(self, *, workspace: str, id: str) -> SessionRow:  # noqa: A002 - the wire's word
         """The session.
@@ -73,6 +89,11 @@ class Sessions:
         if found is None:
             raise NotFound(f"session {id} not found")
         return _read(found)
+
+    async def find(self, *, id: str) -> SessionRow | None:  # noqa: A002 - the wire's word
+        """The session, for the gateway itself: whichever workspace it is of."""
+        found = await self._db.read(lambda tx: tx.run(_FIND, {"of": id}).fetchone())
+        return None if found is None else _read(found)
 
     async def list(
         self,
@@ -128,6 +149,7 @@ class Sessions:
         *,
         workspace: str,
         id: str,  # noqa: A002 - the wire's word
+        now: int,
         check: Callable[[Locked], None],
     ) -> SandboxRow | None:
         """Delete a session and everything it wrote; give back which sandbox held its files.
@@ -137,7 +159,7 @@ class Sessions:
         Raises:
             NotFound: No such session in this workspace.
         """
-        return await self._db.write(lambda tx: _delete(tx, workspace, id, check))
+        return await self._db.write(lambda tx: _delete(tx, workspace, id, now, check))
 
 
 def _read(row: Sequence[Any]) -> SessionRow:
@@ -199,10 +221,11 @@ def _memory_stores(row: SessionRow) -> set[str]:
 
 
 def _delete(
-    tx: Tx, workspace: str, session: str, check: Callable[[Locked], None]
+    tx: Tx, workspace: str, session: str, now: int, check: Callable[[Locked], None]
 ) -> SandboxRow | None:
     check(journal.lock(tx, session, workspace))
     sandbox = sandboxes.remove(tx, session)
+    files.forget_scope(tx, session, now)
     for owned in (events, inbox, snapshots):
         tx.execute(delete(owned).where(owned.c.session == session))
     tx.execute(delete(table).where(table.c.id == session))

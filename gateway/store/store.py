@@ -13,13 +13,19 @@ from sqlalchemy.exc import SQLAlchemyError
 from gateway.clock import Clock
 from gateway.errors import ApiError, StartError
 from gateway.store.agents import Agents
+from gateway.store.archives import Archives
+from gateway.store.attachments import Attachments
+from gateway.store.builds import Builds
 from gateway.store.bus import Bus
 from gateway.store.engine import Database, Tx
 from gateway.store.environments import Environments
+from gateway.store.files import Files
 from gateway.store.keys import Keys, add_default_workspace
 from gateway.store.leases import Leases, SoleLeases, take_all
 from gateway.store.lock import locked
 from gateway.store.log import Log
+from gateway.store.outputs import Outputs
+from gateway.store.repositories import Repositories
 from gateway.store.revision import bring_up
 from gateway.store.sandboxes import Sandboxes
 from gateway.store.sessions import Sessions
@@ -41,6 +47,12 @@ class Store:
     sessions: Sessions
     threads: Threads
     sandboxes: Sandboxes
+    archives: Archives
+    files: Files
+    attachments: Attachments
+    outputs: Outputs
+    repositories: Repositories
+    builds: Builds
     keys: Keys
     bus: Bus[Any]
     close: Callable[[], Awaitable[None]]
@@ -95,6 +107,12 @@ def _assemble(
         sessions=Sessions(db),
         threads=Threads(db),
         sandboxes=Sandboxes(db),
+        archives=Archives(db),
+        files=Files(db),
+        attachments=Attachments(db),
+        outputs=Outputs(db),
+        repositories=Repositories(db),
+        builds=Builds(db),
         keys=Keys(db, clock),
         bus=bus,
         close=close,

@@ -12,18 +12,21 @@ The gate writes nothing to a session; its caller appends what it returns. Nothin
 tool server: `bin/check` holds the imports to that.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import anyio
 import structlog
 
 from gateway.policy.decide import Answer, Decision, decide
+from gateway.tools.breach import tell, tell_death
 from gateway.tools.catalog import Catalog, Tool
 from gateway.tools.connect import Connections
+from gateway.tools.notice import Notice
 from gateway.tools.result import Result, failure, from_mcp, oversized, shorten
 from gateway.tools.server import ProtocolError
-from sandbox.contract import Sandbox, SandboxError
+from gateway.tools.web import Job, Web
+from sandbox.contract import Sandbox, SandboxError, SandboxGone
 
 log = structlog.get_logger()
 
@@ -76,11 +79,13 @@ class Gate:
 
     Args:
         connections: Where tool servers are reached.
+        web: What runs the web tools.
         deadline: Seconds any single call may take, whatever it asks for itself.
     """
 
-    def __init__(self, connections: Connections, *, deadline: float) -> None:
+    def __init__(self, connections: Connections, web: Web, *, deadline: float) -> None:
         self._connections = connections
+        self._web = web
         self._deadline = deadline
 
     def visible_tools(self, catalog: Catalog) -> list[dict[str, Any]]:
@@ -93,6 +98,14 @@ class Gate:
         if tool is not None and tool.kind == "custom":
             return Decision("allow", "tool:custom", None)
         return decide(tool.permission if tool else None, call.answer)
+
+    async def prepare(self, session: str) -> None:
+        """Have in the sandbox what the model expects there; `take_notices` says what is not."""
+        await self._connections.prepare(session)
+
+    def take_notices(self, session: str) -> list[Notice]:
+        """What clients have to know of the session's sandbox, and were not told yet."""
+        return self._connections.take_notices(session)
 
     async def call(self, call: Call, catalog: Catalog) -> Outcome:
         """Take one call as far as it can go now.
@@ -116,6 +129,8 @@ class Gate:
     async def _run(self, call: Call, tool: Tool) -> Result:
         try:
             with anyio.fail_after(self._deadline):
+                if tool.place == "web":
+                    return await self._web.call(self._job(call, tool))
                 return await self._run_in_sandbox(call)
         except TimeoutError:
             return failure(f"{tool.name}: stopped after {self._deadline:g} seconds")
@@ -129,14 +144,35 @@ class Gate:
             log.exception("tool call failed", session=call.session, tool=tool.name)
             return failure(f"{tool.name}: internal error")
 
+    def _job(self, call: Call, tool: Tool) -> Job:
+        return Job(
+            session=call.session,
+            thread=call.thread,
+            name=tool.name,
+            input=call.input,
+            config=tool.config,
+            seconds=self._deadline,
+        )
+
     async def _run_in_sandbox(self, call: Call) -> Result:
         meta = {
             "wharfkeep/thread": call.thread,
             "wharfkeep/deadline_ms": int(self._deadline * 1000),
         }
         async with self._connections.server(call.session) as (server, sandbox):
-            result = from_mcp(await server.call(call.name, call.input, meta))
-            return await _spill(result, call, sandbox)
+            try:
+                result = from_mcp(await server.call(call.name, call.input, meta))
+                result = await _spill(result, call, sandbox)
+            except SandboxGone as error:
+                return await tell_death(sandbox, error)
+            result = await tell(result, sandbox)
+            return _add(result, self._connections.take_news(call.session))
+
+
+def _add(result: Result, news: str | None) -> Result:
+    if news is None:
+        return result
+    return replace(result, content=[*result.content, {"type": "text", "text": news}])
 
 
 async def _spill(result: Result, call: Call, sandbox: Sandbox) -> Result:

@@ -6,17 +6,15 @@ catalog once something connects to the server.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from gateway.policy.toolset import Permission, resolve
 from toolservers import schemas
 
 Kind: TypeAlias = Literal["builtin", "mcp", "custom"]
-Place: TypeAlias = Literal["sandbox", "server", "client"]
-
-WEB_TOOLS = ("web_fetch", "web_search")
-"""Built in on the wire; they need network, which sandboxes here do not have yet."""
+Place: TypeAlias = Literal["sandbox", "web", "server", "client"]
+"""Where a tool runs. ``web`` is the sandbox for web tools, on our side in every environment."""
 
 READ_ONLY = frozenset({"read", "glob", "grep"})
 """Tools that may run again after a crash without changing anything (spec/core 12a)."""
@@ -35,6 +33,8 @@ class Tool:
     """None for custom tools, which are never subject to policies (spec/core 2.7.3)."""
     server: str | None = None
     read_only: bool = False
+    config: dict[str, Any] = field(default_factory=dict[str, Any])
+    """Its own entry in the toolset's ``configs``, for a web tool."""
 
     @property
     def offered(self) -> bool:
@@ -79,22 +79,24 @@ def build(toolsets: Sequence[dict[str, Any]], environment: str) -> Catalog:
 
 
 def _builtin(toolset: dict[str, Any], place: Place) -> dict[str, Tool]:
-    return {
-        name: Tool(
-            name=name,
-            kind="builtin",
-            place=place,
-            description=definition["description"],
-            input_schema=definition["inputSchema"],
-            permission=resolve(toolset, name),
-            read_only=name in READ_ONLY,
-        )
-        for name, definition in _definitions().items()
-    }
+    sandboxed = (_tool(toolset, definition, place) for definition in schemas.TOOLS)
+    web = (_tool(toolset, definition, "web") for definition in schemas.WEB_TOOLS)
+    return {tool.name: tool for tool in (*sandboxed, *web)}
 
 
-def _definitions() -> dict[str, Any]:
-    return {tool["name"]: tool for tool in schemas.TOOLS}
+def _tool(toolset: dict[str, Any], definition: dict[str, Any], place: Place) -> Tool:
+    name = definition["name"]
+    configs = (config for config in toolset.get("configs") or () if config["name"] == name)
+    return Tool(
+        name=name,
+        kind="builtin",
+        place=place,
+        description=definition["description"],
+        input_schema=definition["inputSchema"],
+        permission=resolve(toolset, name),
+        read_only=name in READ_ONLY,
+        config=next(configs, {}),
+    )
 
 
 def _custom(entry: dict[str, Any]) -> Tool:

@@ -1,74 +1,58 @@
 """Connections to tool servers: the sandbox of each session that needs one, and its tool channel.
 
-A sandbox is made at the first call that needs it and never earlier. When its session has been
-idle for a while its processes stop and its files stay; the next call starts again on the same
-files. A sandbox that died is simply replaced at the next call.
+A sandbox is made at the first call that needs it and never earlier. What becomes of it when its
+session rests says `gateway.tools.park`; the next call starts again on the same files. A sandbox
+that died is simply replaced at the next call.
 """
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
 
 import anyio
-import structlog
 from anyio.abc import TaskGroup
 
+from gateway.clock import Clock
 from gateway.store.records import SandboxRow
-from gateway.store.store import Store
-from gateway.tools.outfit import Kind, Outfitter, Place
+from gateway.tools.attic import Attic
+from gateway.tools.build import BuildPending
+from gateway.tools.install import BuildFailed
+from gateway.tools.notice import Notice
+from gateway.tools.outfit import Outfitter
+from gateway.tools.park import Ladder, Rungs
+from gateway.tools.place import Kind, Place
+from gateway.tools.room import Room, Rooms
 from gateway.tools.server import ToolServer
-from sandbox.contract import Driver, Sandbox, SandboxError, SandboxGone, SandboxSpec
-
-log = structlog.get_logger()
-
-
-@dataclass(slots=True)
-class _Room:
-    """What runs in one place right now."""
-
-    place: Place
-    lock: anyio.Lock = field(default_factory=anyio.Lock)
-    sandbox: Sandbox | None = None
-    server: ToolServer | None = None
-    calls: int = 0
-    parked: anyio.CancelScope | None = None
-    """Cancels the pending stop of an idle sandbox."""
+from sandbox.contract import Driver, Sandbox, SandboxError, SandboxGone
 
 
 class Connections:
     """Tool servers by session. Enter `running` before use."""
 
     def __init__(
-        self,
-        driver: Driver,
-        store: Store,
-        outfitter: Outfitter,
-        *,
-        name: str,
-        host: str,
-        idle_seconds: float,
+        self, driver: Driver, attic: Attic, outfitter: Outfitter, clock: Clock, rungs: Rungs
     ) -> None:
         self._driver = driver
-        self._store = store
+        self._attic = attic
         self._outfitter = outfitter
-        self._name = name
-        self._host = host
-        self._idle_seconds = idle_seconds
-        self._rooms: dict[Place, _Room] = {}
+        self._rooms = Rooms()
+        self._ladder = Ladder(self._rooms, attic, clock, rungs, self._stop)
         self._tasks: TaskGroup | None = None
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
         """Reap what an earlier process left, and own this one's sandboxes until the exit."""
-        rows = await self._store.sandboxes.all(host=self._host)
-        await self._driver.reap(frozenset(row.ref for row in rows))
+        await self._attic.open()
         async with anyio.create_task_group() as tasks:
             self._tasks = tasks
+            tasks.start_soon(self._ladder.sweep_on, name="sandboxes that rest")
             try:
                 yield
             finally:
                 tasks.cancel_scope.cancel()
                 with anyio.CancelScope(shield=True):
+                    for room in self._rooms.every():
+                        if room.server is not None:
+                            await room.server.aclose()
                     await self._driver.aclose()
 
     @asynccontextmanager
@@ -80,24 +64,77 @@ class Connections:
         Raises:
             SandboxError: No sandbox could be started.
         """
-        place = Place(session=session, kind=kind)
-        room = self._rooms.setdefault(place, _Room(place))
+        room = self._rooms.enter(Place(session=session, kind=kind))
         room.calls += 1
         try:
-            if room.parked is not None:
-                room.parked.cancel()
+            room.disturb()
+            room.uses += 1
             async with room.lock:
                 server, sandbox = await self._ready(room)
             yield server, sandbox
         finally:
             room.calls -= 1
 
-    async def _ready(self, room: _Room) -> tuple[ToolServer, Sandbox]:
+    async def prepare(self, session: str) -> None:
+        """Bring what the session's sandbox should have before the model is asked, or try again.
+
+        What could not be had is among `take_notices`. Nothing starts if there is nothing to bring.
+        """
+        place = Place(session=session)
+        lacking = await self._outfitter.lacks(place)
+        if not lacking:
+            return
+        room = self._rooms.enter(place)
+        room.equipped = False
+        try:
+            async with self.server(session):
+                pass
+        except (BuildFailed, BuildPending):
+            pass  # which is told; what was to be brought comes with the sandbox
+        except (SandboxError, OSError) as error:
+            room.report(self._outfitter.regret(lacking, error))
+
+    async def collect(self, session: str) -> None:
+        """Make files of what the session's programs have put out, if they may have.
+
+        It never raises: what cannot be taken now is logged, and there at the next look.
+        """
+        for room in self._rooms.of(session):
+            async with room.looking:
+                sandbox, uses = room.sandbox, room.uses
+                if sandbox is not None and room.place.lasting and room.looked < uses:
+                    await self._outfitter.collect(room.place, sandbox)
+                    room.looked = uses - room.calls
+
+    def take_news(self, session: str) -> str | None:
+        """What the model has to know of how the session's sandbox came about; told once."""
+        room = self._rooms.enter(Place(session=session))
+        news, room.news = room.news, []
+        return "\n".join(news) or None
+
+    def take_notices(self, session: str) -> list[Notice]:
+        """What the client has to know of the same; told once."""
+        room = self._rooms.find(Place(session=session))
+        if room is None:
+            return []
+        notices, room.notices = room.notices, []
+        return notices
+
+    async def _ready(self, room: Room) -> tuple[ToolServer, Sandbox]:
         sandbox = room.sandbox
+        if sandbox is not None and room.frozen:
+            room.frozen = False
+            with suppress(SandboxGone):  # which shows below
+                await sandbox.thaw()
         if sandbox is None or not sandbox.alive:
             if sandbox is not None:
-                await self._stop(room, keep_layer=room.place.lasting)
-            sandbox = room.sandbox = await self._start(room.place)
+                await self._stop(room)
+            sandbox = room.sandbox = await self._start(room)
+        if not room.equipped:
+            missing = await self._outfitter.equip(room.place, sandbox)
+            room.equipped = True
+            room.report(missing)
+            room.news += [each.message for each in missing]
         server = room.server
         if server is None or server.closed:
             server = ToolServer(await sandbox.open("tools"))
@@ -106,9 +143,20 @@ class Connections:
             self._tasks.start_soon(server.listen)
         return server, sandbox
 
-    async def _start(self, place: Place) -> Sandbox:
-        spec = await self._outfitter.prepare(place)
-        sandbox = await (self._resume(place, spec) if place.lasting else self._driver.create(spec))
+    async def _start(self, room: Room) -> Sandbox:
+        place = room.place
+        room.equipped = False
+        try:
+            spec, missing = await self._outfitter.prepare(place)
+        except BuildFailed as error:
+            room.report([Notice("unknown_error", f"Packages were not installed: {error}")])
+            raise
+        if place.lasting:
+            sandbox, news = await self._attic.take_out(place.owner, spec)
+            room.report(missing)
+            room.news = [*filter(None, [news]), *(each.message for each in missing)]
+        else:
+            sandbox = await self._driver.create(spec)
         try:
             await sandbox.claim(env=await self._outfitter.furnish(place, sandbox))
         except BaseException:
@@ -118,57 +166,33 @@ class Connections:
             raise
         return sandbox
 
-    async def _resume(self, place: Place, spec: SandboxSpec) -> Sandbox:
-        """Start on the files of the last time, or else on none."""
-        row = await self._store.sandboxes.get(owner=place.owner)
-        if row is not None:
-            with suppress(SandboxGone):
-                return await self._driver.adopt(row.ref, spec)
-        sandbox = await self._driver.create(spec)
-        await self._record(place, sandbox, row.generation + 1 if row else 1)
-        return sandbox
-
-    async def _record(self, place: Place, sandbox: Sandbox, generation: int) -> None:
-        row = SandboxRow(
-            owner=place.owner,
-            driver=self._name,
-            host=self._host,
-            ref=sandbox.ref,
-            uid=None,
-            generation=generation,
-        )
-        await self._store.sandboxes.put(row=row)
+    def wake(self, session: str) -> None:
+        """The session is at work: its sandboxes stay as they are."""
+        for room in self._rooms.of(session):
+            room.disturb()
+            room.told.clear()
 
     def park(self, session: str) -> None:
-        """The session went idle: stop its processes after a while, unless it wakes before."""
-        for room in self._rooms_of(session):
-            if self._tasks is not None:
-                if room.parked is not None:
-                    room.parked.cancel()
-                self._tasks.start_soon(self._stop_later, room)
+        """The session rests: its sandboxes go down the ladder, unless it wakes before."""
+        if self._tasks is None:
+            return
+        self._tasks.start_soon(self.collect, session)
+        for room in self._rooms.of(session):
+            if room.sandbox is not None:
+                self._ladder.let_down(room, self._tasks)
 
-    async def _stop_later(self, room: _Room) -> None:
-        with anyio.CancelScope() as room.parked:
-            await anyio.sleep(self._idle_seconds)
-            async with room.lock:
-                if room.calls == 0:
-                    await self._suspend(room)
+    async def _stop(self, room: Room) -> None:
+        """End what runs in a room, and keep what should be kept."""
+        sandbox, lasting = room.sandbox, room.place.lasting
+        lost = await _count(sandbox) if sandbox is not None and lasting else None
+        await self._destroy(room, keep_layer=lasting)
+        if sandbox is not None and lasting:
+            await self._attic.rest(room.place.owner, lost)
 
-    async def _suspend(self, room: _Room) -> None:
-        try:
-            await self._close(room, keep_layer=room.place.lasting)
-        except SandboxError as error:
-            log.warning("sandbox not stopped", sandbox=room.place.owner, error=str(error))
-
-    async def _close(self, room: _Room, *, keep_layer: bool) -> None:
-        await self._stop(room, keep_layer=keep_layer)
-        # A call that arrived meanwhile waits for the lock and will start again in this room.
-        if room.calls == 0:
-            self._rooms.pop(room.place, None)
-
-    async def _stop(self, room: _Room, *, keep_layer: bool) -> None:
+    async def _destroy(self, room: Room, *, keep_layer: bool) -> None:
         sandbox, server = room.sandbox, room.server
         room.sandbox = room.server = None
+        room.frozen = False
         with anyio.CancelScope(shield=True):
             if server is not None:
                 await server.aclose()
@@ -181,13 +205,18 @@ class Connections:
 
         `row` said which sandbox held them, until it was deleted with the session.
         """
-        rooms = self._rooms_of(session)
-        for room in rooms:
+        for room in self._rooms.of(session):
+            room.disturb()
             async with room.lock:
-                await self._close(room, keep_layer=False)
-        if not any(room.place.lasting for room in rooms) and row and row.host == self._host:
-            rows = await self._store.sandboxes.all(host=self._host)
-            await self._driver.reap(frozenset(other.ref for other in rows))
+                await self._destroy(room, keep_layer=False)
+            self._rooms.leave(room)
+        if row is not None:
+            await self._attic.discard(row)
 
-    def _rooms_of(self, session: str) -> list[_Room]:
-        return [room for place, room in self._rooms.items() if place.session == session]
+
+async def _count(sandbox: Sandbox) -> int | None:
+    """How many processes end when the sandbox does; None if it cannot be told any more."""
+    try:
+        return await sandbox.count_processes()
+    except SandboxError:
+        return None

@@ -21,6 +21,8 @@ class Result:
 
     content: list[dict[str, Any]]
     is_error: bool = False
+    spent: dict[str, Any] | None = None
+    """What the call adds to the session: ``usage``, by wire name, and ``cost``, in cents."""
 
     def text(self) -> str:
         """All text of the result, joined by newlines."""

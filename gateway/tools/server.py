@@ -16,6 +16,8 @@ from sandbox.contract import Channel, SandboxGone
 PROTOCOL_VERSION = "2026-07-28"
 MAX_LINE = 48 * 1024 * 1024
 """A 20 MiB document in base64, with room to spare."""
+MAX_PARTS = 1_000_000
+"""Objects, lists and commas in a line; in memory each takes many times the bytes it came in."""
 
 _META: dict[str, Any] = {
     "io.modelcontextprotocol/protocolVersion": PROTOCOL_VERSION,
@@ -118,7 +120,9 @@ class ToolServer:
     def _deliver(self, line: bytes | bytearray) -> None:
         if not line.strip():
             return
-        message: Any = json.loads(line)
+        if len(line) > MAX_PARTS and sum(map(line.count, (b",", b"[", b"{"))) > MAX_PARTS:
+            raise ValueError("too many parts")
+        message: Any = _whole(json.loads(line)) if b"\\u" in line else json.loads(line)
         if not isinstance(message, dict):
             raise ValueError("a JSON-RPC message is an object")  # noqa: TRY004 - ends the channel
         number = message.get("id")
@@ -134,3 +138,9 @@ class ToolServer:
 
     async def aclose(self) -> None:
         await self._channel.aclose()
+
+
+def _whole(value: Any) -> Any:
+    """The value with halves of surrogate pairs replaced: no text of ours can hold them."""
+    text = json.dumps(value, ensure_ascii=False)
+    return json.loads(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))

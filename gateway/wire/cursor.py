@@ -34,6 +34,7 @@ class EventCursor(NamedTuple):
 
 
 _DIGEST = 6
+_FILES = "page_"
 _PAGE = re.compile(r"p([ad])([fb])([0-9]{1,18}) (.{1,255})", re.DOTALL)
 _EVENT = re.compile(r"e([ad])([0-9]{0,18})\.([0-9]{0,18})")
 
@@ -60,6 +61,18 @@ def decode_page(token: str, order: Order) -> PageCursor:
         raise _unknown()
     first, way, at, row = found.groups()
     return PageCursor(_same(first, order), int(at), row, way == "b")
+
+
+def encode_file(cursor: PageCursor) -> str:
+    """Return the token of a list of files; it begins with ``page_`` (spec/resources F-17)."""
+    return _FILES + encode(cursor)
+
+
+def decode_file(token: str, order: Order) -> PageCursor:
+    """Read the token of a list of files; raises like `decode_page`."""
+    if not token.startswith(_FILES):
+        raise _unknown()
+    return decode_page(token.removeprefix(_FILES), order)
 
 
 def decode_event(token: str, order: Order) -> EventCursor:

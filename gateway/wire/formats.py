@@ -6,15 +6,18 @@ Each function takes a value that already has the right type, returns it unchange
 
 import binascii
 import re
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, urlsplit
+
+if TYPE_CHECKING:
+    from publicsuffixlist import PublicSuffixList
 
 BUILTIN_TOOLS = ("bash", "edit", "read", "write", "glob", "grep", "web_fetch", "web_search")
 
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)", re.IGNORECASE)
 _NUMBER = re.compile(r"(?:0x[0-9a-f]*|[0-9]+)", re.IGNORECASE)
 _LOCAL = ("localhost", "local", "internal", "localdomain", "invalid")
-_REGISTRY_SECOND_LEVEL = frozenset({"co", "com", "net", "org", "gov", "edu", "ac"})
 _PROPERTY = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _MAX_HOST = 253
@@ -151,12 +154,17 @@ def _not_public(host: str) -> str | None:
         return "is not a public host name"
     if _NUMBER.fullmatch(labels[-1]):
         return "must not be an IP address"
-    country = len(labels[-1]) == 2  # noqa: PLR2004 - country codes have two letters
-    if len(labels) == 1 or (
-        len(labels) == 2 and country and labels[0] in _REGISTRY_SECOND_LEVEL  # noqa: PLR2004 - as above
-    ):
+    if len(labels) == 1 or _registries().is_public(host.lower()):
         return "must not be a registry suffix or a single label"
     return None
+
+
+@cache
+def _registries() -> "PublicSuffixList":
+    """The suffixes under which registries register names, read when first needed: it takes long."""
+    from publicsuffixlist import PublicSuffixList
+
+    return PublicSuffixList(only_icann=True)
 
 
 def _split(text: str, schemes: tuple[str, ...]) -> SplitResult:

@@ -116,6 +116,20 @@ class Several:
         return tuple(dict.fromkeys(_one_of(name, text, self.values) for text in texts))
 
 
+@dataclass(frozen=True, slots=True)
+class Ids:
+    """A set of ids, given by repeating ``name[]`` or ``name``; None when absent."""
+
+    most: int
+    default: None = None
+
+    def read(self, name: str, texts: list[str]) -> tuple[str, ...]:
+        ids = tuple(dict.fromkeys(texts))
+        if len(ids) > self.most:
+            raise InvalidRequest(f"{name}: at most {self.most} ids are allowed")
+        return tuple(Text().read(name, [text]) for text in ids)
+
+
 @dataclass(frozen=True)
 class Query:
     """The parameters of one endpoint.
@@ -132,7 +146,7 @@ class Query:
     def __post_init__(self) -> None:
         for name, parameter in self.parameters.items():
             self._names[name] = name
-            if isinstance(parameter, Several):
+            if isinstance(parameter, Several | Ids):
                 self._names[f"{name}[]"] = name
 
     def parse(self, raw: bytes) -> dict[str, Any]:
@@ -215,6 +229,7 @@ AGENT_LIST = Query(
 AGENT_VERSIONS = Query({"limit": _LIMIT}, cursor.decode_page)
 AGENT_RETRIEVE = Query({"version": Whole(1, MAX_INT)})
 ENVIRONMENT_LIST = Query({"include_archived": Flag(), "limit": _LIMIT}, cursor.decode_page)
+BUILD = Query({"after": Whole(0, MAX_INT, 0), "limit": Whole(1, 2000, 2000)})
 SESSION_LIST = Query(
     {
         "agent_id": Text(),
@@ -244,6 +259,17 @@ THREAD_LIST = Query(
 THREAD_EVENT_LIST = Query({"limit": Whole(1, 1000, 1000)}, cursor.decode_event, "asc")
 EVENT_STREAM = Query({"event_deltas": Several(PREVIEWED, MAX_DELTAS)})
 RESOURCE_LIST = Query({"limit": Whole(1, 1000)}, cursor.decode_page, "asc")
+FILE_LIST = Query(
+    {
+        "ids": Ids(100),
+        "limit": Whole(1, 1000),
+        "scope_id": Text(),
+        # Of the list as it was before it had pages (spec/resources F-2).
+        "after_id": Text(),
+        "before_id": Text(),
+    },
+    cursor.decode_file,
+)
 MODEL_LIST = Query(
     {
         "after_id": Text(),

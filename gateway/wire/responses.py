@@ -65,6 +65,8 @@ DELETED_RESOURCE = Response(
     "sessions.beta_managed_agents_delete_session_resource",
     "BetaManagedAgentsDeleteSessionResource",
 )
+FILE = Response("beta_file_metadata", "BetaFileMetadata")
+DELETED_FILE = Response("beta_deleted_file", "BetaDeletedFile")
 MODEL = Response("beta_model_info", "BetaModelInfo")
 
 ALL = {
@@ -77,6 +79,8 @@ ALL = {
     "session_event": SESSION_EVENT,
     "session_resource": SESSION_RESOURCE,
     "deleted_resource": DELETED_RESOURCE,
+    "file": FILE,
+    "deleted_file": DELETED_FILE,
     "model": MODEL,
 }
 
@@ -103,9 +107,13 @@ def two_way_page(items: Iterable[bytes], next_page: str | None, prev_page: str |
 
 
 def model_page(models: list[dict[str, Any]], *, has_more: bool) -> bytes:
-    """A page of the list of models, which is read by ids (spec/resources 8.4)."""
-    shown = [MODEL.present(model) for model in models]
-    ids = [model["id"] for model in shown]
+    """A page of the list of models."""
+    return id_page([MODEL.present(model) for model in models], has_more=has_more)
+
+
+def id_page(shown: list[dict[str, Any]], *, has_more: bool) -> bytes:
+    """A page of a list that is read by ids (spec/resources 8.4)."""
+    ids = [entry["id"] for entry in shown]
     first, last = (ids[0], ids[-1]) if ids else (None, None)
     return to_json({"data": shown, "has_more": has_more, "first_id": first, "last_id": last})
 

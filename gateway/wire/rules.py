@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 from gateway.errors import InvalidRequest
 from gateway.wire.formats import BUILTIN_TOOLS
 from gateway.wire.mistakes import at_event
+from gateway.wire.packages import check_packages
 
 Json: TypeAlias = dict[str, Any]
 
@@ -43,6 +44,7 @@ def check_environment(environment: Json) -> None:
     config = environment.get("config") or {}
     networking = config.get("networking") or {}
     packages = config.get("packages") or {}
+    check_packages(packages)
     wanted = sorted(name for name, value in packages.items() if name != "type" and value)
     limited = networking.get("type") == "limited"
     if wanted and limited and not networking.get("allow_package_managers"):

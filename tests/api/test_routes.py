@@ -37,7 +37,7 @@ def test_every_function_behind_a_url_says_which_one():
         "/v1",
         "/v1/",
         "/v2/agents",
-        "/v1/files",
+        "/v1/tunnels",
         "/v1/organizations/api_keys",
         "/v1/agents/a/b/c",
         "/v1/agents//versions",

@@ -13,12 +13,14 @@ from tests.ledger import (
     environments,
     errors,
     events,
+    files,
     models,
     pagination,
     sessions,
     streams,
     threads,
     transport,
+    web,
 )
 from tests.ledger.requirement import Requirement
 
@@ -35,6 +37,8 @@ CHAPTERS: dict[str, tuple[Requirement, ...]] = {
     "Events": events.REQUIREMENTS,
     "Streams": streams.REQUIREMENTS,
     "Threads": threads.REQUIREMENTS,
+    "Files": files.REQUIREMENTS,
+    "Web tools": web.REQUIREMENTS,
 }
 
 _INTRODUCTION = """\

@@ -44,6 +44,36 @@ REQUIREMENTS = (
         "core 3.4",
         "Packages under limited networking need allow_package_managers.",
     ),
+    Requirement(
+        "environments:network:unrestricted",
+        "core 3.4",
+        "unrestricted lets programs reach every public host, on every port but that of mail.",
+    ),
+    Requirement(
+        "environments:network:limited",
+        "core 3.4",
+        "limited lets them reach the allowed hosts, by http and https; *.host is not host itself.",
+    ),
+    Requirement(
+        "environments:network:switches",
+        "core 3.4",
+        "The switches of limited add the agent's MCP servers and package registries.",
+    ),
+    Requirement(
+        "environments:cloud:package-names",
+        "core 3.4",
+        "Packages are names of their manager's registry, with a version at most; else 400.",
+    ),
+    Requirement(
+        "environments:cloud:packages-possible",
+        "core 3.4",
+        "Packages that this machine cannot install are answered 400 with the field and the remedy.",
+    ),
+    Requirement(
+        "environments:cloud:packages-order",
+        "core 3.4",
+        "Packages are installed once, manager by manager in alphabetical order, and shared.",
+    ),
     Requirement("environments:self-hosted:bare", "core 3.5", "self_hosted has no other field."),
     Requirement(
         "environments:update:merge",

@@ -2,7 +2,7 @@
 
 from tests.ledger.requirement import Requirement
 
-_NOTHING_TO_MOUNT = "there are no files, memory stores or mounted repositories yet"
+_NOTHING_TO_MOUNT = "there are no memory stores yet"
 
 REQUIREMENTS = (
     Requirement(
@@ -190,8 +190,7 @@ REQUIREMENTS = (
     Requirement(
         "resources:token:write-only",
         "core 5.8",
-        "A repository's token is never shown.",
-        deferred=_NOTHING_TO_MOUNT,
+        "A repository's token is never shown, and never inside the sandbox.",
     ),
     Requirement("resources:add:file-only", "core 5.8", "Only files can be added later."),
     Requirement("resources:update:token", "core 5.8", "Only a repository's token can be changed."),
@@ -199,7 +198,36 @@ REQUIREMENTS = (
         "resources:delete:answer",
         "core 5.8",
         "Delete answers {id, type: session_resource_deleted}.",
-        deferred=_NOTHING_TO_MOUNT,
+    ),
+    Requirement(
+        "resources:repository:clone",
+        "core 5.8",
+        "A repository is there before the first model request; git pulls and pushes as usual.",
+    ),
+    Requirement(
+        "resources:repository:checkout",
+        "resources D-27",
+        "The default branch, a branch or a commit is checked out at the repository's mount path.",
+    ),
+    Requirement(
+        "resources:repository:errors",
+        "core 8.3",
+        "A repository that is not there is a session.error of its kind; the session goes on.",
+    ),
+    Requirement(
+        "resources:repository:retried",
+        "core 8.3",
+        "A repository that failed is tried again when the session works again.",
+    ),
+    Requirement(
+        "resources:repository:skills",
+        "resources K-35",
+        "Skills of repositories are announced to the model, each with its own path.",
+    ),
+    Requirement(
+        "resources:repository:stays",
+        "core 5.8",
+        "A repository cannot be deleted from its session: it stays as long as that.",
     ),
     Requirement(
         "resources:list:all",

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.clock import SystemClock
-from gateway.errors import InvalidRequest, NotFound, RateLimited
+from gateway.errors import InvalidRequest, RateLimited
 from gateway.loop.accept import MAX_QUEUED, Acceptance
 from gateway.store.records import Event, Head, Input, SessionRow
 
@@ -185,12 +185,6 @@ def test_only_one_outcome_is_active_at_a_time() -> None:
     with pytest.raises(InvalidRequest, match="active already"):
         kept(session(Head(outcomes=[{"result": "evaluating"}])), OUTCOME)
     assert kept(session(Head(outcomes=[{"result": "satisfied"}])), OUTCOME)
-
-
-def test_a_rubric_in_a_file_that_does_not_exist_is_refused() -> None:
-    rubric = {"type": "file", "file_id": "file_1"}
-    with pytest.raises(NotFound, match="file_1"):
-        kept(session(), {**OUTCOME, "rubric": rubric})
 
 
 def test_at_the_budget_only_events_that_settle_calls_are_accepted() -> None:

@@ -4,10 +4,9 @@ from typing import Any
 
 import pytest
 
-from gateway.model import tokens
+from gateway.model import prompt, tokens
 from gateway.model.compact import request, shortened
 from gateway.model.contract import Answer, ModelError, Request
-from gateway.model.prompt import Prompt
 
 AGENT: dict[str, Any] = {"system": "You are a pilot.", "model": {"id": "m", "effort": None}}
 TOOLS: list[dict[str, Any]] = [{"name": "bash"}]
@@ -30,7 +29,7 @@ def summary(*texts: str) -> Answer:
 
 
 def turn(messages: list[dict[str, Any]]) -> Request:
-    return Prompt().request(AGENT, messages, TOOLS)
+    return prompt.request(AGENT, messages, TOOLS)
 
 
 def test_with_room_the_conversation_itself_is_asked_about() -> None:

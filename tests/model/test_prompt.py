@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from gateway.model.prompt import Prompt, breakpoints
+from gateway.model import prompt
+from gateway.model.prompt import breakpoints
 
 AGENT: dict[str, Any] = {
     "system": "You are a pilot.",
@@ -13,34 +14,18 @@ HELLO: list[dict[str, Any]] = [{"role": "user", "content": "Hello"}]
 
 
 def test_the_agents_own_words_come_first_then_the_environment() -> None:
-    prompt = Prompt(network="The sandbox has no network.")
-    system = prompt.request(AGENT, HELLO, TOOLS, environment="cloud").system
-    assert system.startswith("You are a pilot.\n\n")
-    assert "/workspace" in system
-    assert "/mnt/session/outputs" in system
-    assert "no network" in system
-
-
-def test_a_self_hosted_environment_has_no_outputs_and_no_network_of_ours() -> None:
-    prompt = Prompt(network="The sandbox has no network.")
-    system = prompt.request(AGENT, HELLO, TOOLS, environment="self_hosted").system
-    assert "/workspace" in system
-    assert "/mnt/session/outputs" not in system
-    assert "no network" not in system
+    system = prompt.request(AGENT, HELLO, TOOLS, surroundings="Here is a sandbox.").system
+    assert system == "You are a pilot.\n\nHere is a sandbox."
 
 
 def test_an_agent_without_sandbox_tools_hears_nothing_of_a_sandbox() -> None:
-    assert Prompt().request(AGENT, HELLO, [{"name": "crm"}]).system == "You are a pilot."
-    assert Prompt().request({**AGENT, "system": None}, HELLO, []).system == ""
-
-
-def test_the_prompt_is_the_same_each_time() -> None:
-    prompt = Prompt(network="None.")
-    assert prompt.request(AGENT, HELLO, TOOLS) == prompt.request(AGENT, HELLO, TOOLS)
+    told = {"surroundings": "Here is a sandbox."}
+    assert prompt.request(AGENT, HELLO, [{"name": "crm"}], **told).system == "You are a pilot."
+    assert prompt.request({**AGENT, "system": None}, HELLO, [], **told).system == ""
 
 
 def test_the_agents_model_settings_go_with_it() -> None:
-    request = Prompt().request(AGENT, HELLO, TOOLS)
+    request = prompt.request(AGENT, HELLO, TOOLS)
     assert (request.model, request.effort, request.speed) == ("m", "low", "fast")
     assert request.inference_geo == "us"
     assert request.purpose == "turn"

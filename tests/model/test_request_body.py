@@ -91,6 +91,26 @@ def test_images_and_documents_become_notes_where_they_cannot_be_read() -> None:
     assert sent(user(IMAGE, PDF))["messages"] == [user(IMAGE, PDF)]
 
 
+def test_what_is_text_stays_readable_where_documents_are_not_taken() -> None:
+    able = Capabilities(cache_control=False, documents=False)
+    source = {"type": "text", "media_type": "text/plain", "data": "# Page"}
+    page = {"type": "document", "title": "T", "context": "https://a.example/", "source": source}
+    found = {
+        "type": "search_result",
+        "source": "https://b.example/",
+        "title": "Found",
+        "content": [text("an"), text("excerpt")],
+        "citations": {"enabled": False},
+    }
+    result = {"type": "tool_result", "tool_use_id": "t", "content": [page, found]}
+    (block,) = sent(user(result), able=able)["messages"][0]["content"]
+    assert block["content"] == [
+        text("T\nhttps://a.example/\n# Page"),
+        text("Found\nhttps://b.example/\nan\nexcerpt"),
+    ]
+    assert sent(user(result))["messages"] == [user(result)]
+
+
 def test_system_turns_stay_or_become_the_users_words() -> None:
     turn = {"role": "system", "content": [text("Be kind.")]}
     assert sent(user(text("Hi")), turn)["messages"][1] == turn

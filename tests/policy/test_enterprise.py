@@ -159,3 +159,14 @@ def test_the_same_call_and_facts_get_the_same_ruling(enterprise: Enterprise):
         enterprise.decide(call("pay.refund", charge="c", cents=1), everything) for _ in range(3)
     }
     assert len(rulings) == 1
+
+
+def test_an_attribute_of_the_wrong_type_is_a_denial(enterprise: Enterprise):
+    wrong = replace(shop.USER, attributes=(("refund_limit_cents", "a lot"),))
+    ruling = refund(enterprise, 1, user=wrong)
+    assert (ruling.outcome, bool(ruling.problem)) == ("deny", True)
+
+
+def test_an_attribute_that_was_not_declared_is_not_seen(enterprise: Enterprise):
+    more = replace(shop.USER, attributes=(*shop.USER.attributes, ("shoe_size", 43)))
+    assert refund(enterprise, 1, user=more).outcome == "allow"

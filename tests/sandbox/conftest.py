@@ -1,6 +1,7 @@
 """Drivers on a directory of their own, and programs to run inside that are not ours."""
 
 from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import ExitStack
 from pathlib import Path
 
 import anyio
@@ -8,8 +9,15 @@ import pytest
 from anyio.abc import TaskGroup
 
 from sandbox.bubblewrap import BubblewrapDriver, Settings
-from sandbox.contract import Unavailable
+from sandbox.contract import Driver, Unavailable
+from sandbox.docker import DockerDriver
+from sandbox.docker import Settings as DockerSettings
+from tests.sandbox.abuse import hostile
+from tests.sandbox.engine import NoEngine, RealEngine, engine
 from tests.sandbox.places import data_directory
+
+DRIVERS = ["bubblewrap", "docker"]
+"""Each is the name of a fixture that gives a driver that works, or skips."""
 
 
 @pytest.fixture
@@ -55,3 +63,64 @@ async def bubblewrap(make_bubblewrap: Callable[..., BubblewrapDriver]) -> Bubble
     except Unavailable as reason:
         pytest.skip(str(reason))
     return driver
+
+
+@pytest.fixture(scope="session")
+def container_engine() -> Generator[RealEngine]:
+    """A container engine of this test run; tests are skipped where there can be none."""
+    with ExitStack() as stack:
+        try:
+            found = stack.enter_context(engine())
+        except NoEngine as reason:
+            pytest.skip(str(reason))
+        yield found
+
+
+@pytest.fixture
+async def make_docker(
+    tasks: TaskGroup, data_dir: Path, container_engine: RealEngine
+) -> AsyncGenerator[Callable[..., DockerDriver]]:
+    """Make drivers on the test's data directory and the engine; they are closed after it."""
+    made: list[DockerDriver] = []
+
+    def make(**settings: object) -> DockerDriver:
+        chosen = {
+            "data_dir": data_dir,
+            "address": container_engine.address,
+            "image": container_engine.image,
+            "idle": 0,
+            "runtime": "runc",
+            **settings,
+        }
+        made.append(DockerDriver(tasks, DockerSettings(**chosen)))  # pyright: ignore[reportArgumentType] - tests name what they change
+        return made[-1]
+
+    yield make
+    for driver in made:
+        await driver.aclose()
+
+
+@pytest.fixture
+async def docker(make_docker: Callable[..., DockerDriver]) -> DockerDriver:
+    """A driver that works."""
+    return make_docker()
+
+
+@pytest.fixture
+def run_inside(
+    make_bubblewrap: Callable[..., BubblewrapDriver], bubblewrap: BubblewrapDriver, data_dir: Path
+) -> Callable[..., BubblewrapDriver]:
+    """Make a driver whose sandboxes run a hostile program."""
+    del bubblewrap  # asked for, so that the test is skipped where nothing works
+
+    def make(program: str, **settings: object) -> BubblewrapDriver:
+        file = hostile.pack(program, data_dir / "program.pyz")
+        return make_bubblewrap(program=file, **settings)
+
+    return make
+
+
+@pytest.fixture(params=DRIVERS)
+def driver(request: pytest.FixtureRequest) -> Driver:
+    """Each driver in turn; a sandbox of it is reached through the contract alone."""
+    return request.getfixturevalue(request.param)

@@ -1,27 +1,31 @@
 """A gateway of its own: run as a script, by whichever user, to be questioned or killed.
 
-``outpost.py live DATA_DIR NAME...`` makes sandboxes, starts a stubborn process in each, prints one
-line of JSON with the process ids of everything, and waits to be killed.
+``outpost.py live DRIVER DATA_DIR NAME...`` makes sandboxes, starts a stubborn process in each, prints
+one line of JSON with the process ids of everything, and waits to be killed.
 
-``outpost.py probe DATA_DIR PROBES CANARY`` runs each function of the file PROBES in a sandbox and
-prints one JSON object: what each answered, and the capabilities of the driver.
+``outpost.py attempt DRIVER DATA_DIR PROGRAM CANARY`` runs the file PROGRAM in a sandbox and prints
+one JSON object: the answers that it gave in lines of JSON, and the capabilities of the driver.
 """
 
 import json
 import os
 import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import anyio
+from anyio.abc import TaskGroup
 
 from sandbox.bubblewrap import BubblewrapDriver, Settings
-from sandbox.cell import Cell
-from sandbox.contract import Limits, SandboxSpec, Unavailable
+from sandbox.contract import Driver, Limits, Sandbox, SandboxSpec, Unavailable
+from sandbox.docker import DockerDriver
+from sandbox.docker import Settings as DockerSettings
 from sandbox.layer import Layer
 from sandbox.orphans import find_inside
 
-PROBE_SECONDS = 20.0
+ATTEMPT_SECONDS = 150.0
+TOKEN = "token-of-the-program-inside"
 LIMITS = Limits(
     memory=256 * 1024**2,
     processes=100,
@@ -44,38 +48,61 @@ if os.fork() == 0:
 """Leaves its parents and ignores what can be ignored."""
 
 
-async def live(data_dir: Path, names: list[str]) -> None:
+Make = Callable[[TaskGroup, Path], Driver]
+
+
+def make_bubblewrap(tasks: TaskGroup, data_dir: Path) -> Driver:
+    return BubblewrapDriver(tasks, Settings(data_dir=data_dir), new_token=lambda: TOKEN)
+
+
+def make_docker(tasks: TaskGroup, data_dir: Path) -> Driver:
+    """On the engine of ``DOCKER_HOST``, with the image that the variable ``IMAGE`` names."""
+    settings = DockerSettings(data_dir=data_dir, image=os.environ["IMAGE"], idle=0, runtime="runc")
+    return DockerDriver(tasks, settings, new_token=lambda: TOKEN)
+
+
+DRIVERS: dict[str, Make] = {"bubblewrap": make_bubblewrap, "docker": make_docker}
+
+
+async def live(make: Make, data_dir: Path, names: list[str]) -> None:
     async with anyio.create_task_group() as tasks:
-        driver = BubblewrapDriver(tasks, Settings(data_dir=data_dir))
-        pids: list[int] = []
-        for name in names:
-            cell = await driver.create(SandboxSpec(id=name))
-            await cell.claim(env={})
-            await cell.push("/workspace/file", name.encode())
-            await detach(cell)
-            layer = Layer(data_dir / "sandboxes/layers" / name, os.geteuid())
-            pids += [process.pid for process in find_inside([layer])]
+        driver = make(tasks, data_dir)
+        at_once = anyio.CapacityLimiter(4)
+
+        async def populate(name: str) -> None:
+            async with at_once:
+                sandbox = await driver.create(SandboxSpec(id=name))
+                await sandbox.claim(env={})
+                await sandbox.push("/workspace/file", name.encode())
+                await detach(sandbox)
+
+        async with anyio.create_task_group() as populating:
+            for name in names:
+                populating.start_soon(populate, name)
+        layers = [Layer(data_dir / "sandboxes/layers" / name, os.geteuid()) for name in names]
+        pids = [process.pid for process in find_inside(layers)]
         print(json.dumps(pids), flush=True)  # noqa: T201 - a script's output
         await anyio.sleep_forever()
 
 
-async def detach(cell: Cell) -> None:
+async def detach(sandbox: Sandbox) -> None:
     """Start a process inside that wants to outlive everything."""
-    channel = await cell.open("spawn", argv=["/usr/bin/python3", "-I", "-S", "-c", STUBBORN])
+    channel = await sandbox.open("spawn", argv=["/usr/bin/python3", "-I", "-S", "-c", STUBBORN])
     assert await channel.receive() == b"detached"
     await channel.aclose()
 
 
-async def probe(data_dir: Path, source: str, canary: str) -> None:
+async def attempt(make: Make, data_dir: Path, program: str, canary: str) -> None:
     async with anyio.create_task_group() as tasks:
-        driver = BubblewrapDriver(tasks, Settings(data_dir=data_dir))
+        driver = make(tasks, data_dir)
         try:
             capabilities = await driver.probe()
         except Unavailable as reason:
             print(json.dumps({"unavailable": str(reason)}))  # noqa: T201 - a script's output
             return
+        layers = str(data_dir / "sandboxes/layers")
         report = {
-            "answers": await question(driver, source, canary),
+            "answers": await question(driver, program, {"canary": canary, "layers": layers}),
             "limits": dict(capabilities.limits),
             "own_uid": capabilities.own_uid,
         }
@@ -83,36 +110,35 @@ async def probe(data_dir: Path, source: str, canary: str) -> None:
         print(json.dumps(report))  # noqa: T201 - a script's output
 
 
-async def question(driver: BubblewrapDriver, source: str, canary: str) -> dict[str, str]:
-    """Run every probe, each on its own, in one sandbox that has a neighbour."""
+async def question(driver: Driver, program: str, place: dict[str, str]) -> dict[str, str]:
+    """Run the attempts in a sandbox that has a neighbour."""
     neighbour = await driver.create(SandboxSpec(id="neighbour"))
-    cell = await driver.create(SandboxSpec(id="probed", limits=LIMITS))
-    await cell.claim(env={})
-    await cell.push("/workspace/probes.py", source.encode())
-    answers: dict[str, str] = {}
-    with listening() as place:
-        told = json.dumps({"canary": canary, **place})
-        for name in names_in(source):
-            answers[name] = await ask(cell, name, told)
-    answers["alive afterwards"] = str(cell.alive and neighbour.alive)
+    sandbox = await driver.create(SandboxSpec(id="probed", limits=LIMITS))
+    await sandbox.claim(env={})
+    await sandbox.push("/workspace/attempts.py", program.encode())
+    with listening() as services:
+        told = {**place, **services, "neighbour": neighbour.ref, "token": TOKEN[::-1]}
+        answers = dict(await ask(sandbox, json.dumps(told)))
+    answers["alive afterwards"] = str(sandbox.alive and neighbour.alive)
     return answers
 
 
-def names_in(source: str) -> list[str]:
-    """The probes of a file: its functions that begin with ``probe_``."""
-    words = (line.split("(")[0] for line in source.splitlines())
-    return [word.removeprefix("def probe_") for word in words if word.startswith("def probe_")]
-
-
-async def ask(cell: Cell, name: str, place: str) -> str:
-    argv = ["/usr/bin/python3", "-I", "-S", "/workspace/probes.py", name, place]
-    channel = await cell.open("spawn", argv=argv)
-    answer = b""
-    with anyio.move_on_after(PROBE_SECONDS) as patience:
+async def ask(sandbox: Sandbox, place: str) -> list[tuple[str, str]]:
+    """The answers that came in time, each with the name of its attempt."""
+    argv = ["/usr/bin/python3", "-I", "-S", "/workspace/attempts.py", place]
+    channel = await sandbox.open("spawn", argv=argv)
+    lines = b""
+    with anyio.move_on_after(ATTEMPT_SECONDS):
         while chunk := await channel.receive():
-            answer += chunk
+            lines += chunk
     await channel.aclose()
-    return "hangs" if patience.cancelled_caught else answer.decode().strip() or "dies"
+    return [json.loads(line) for line in lines.splitlines() if line.endswith(b"]")]
+
+
+def names_in(program: str) -> list[str]:
+    """The attempts of a program: its functions that begin with ``attempt_``."""
+    words = (line.split("(")[0] for line in program.splitlines())
+    return [word.removeprefix("def attempt_") for word in words if word.startswith("def attempt_")]
 
 
 class listening:  # noqa: N801 - used as a context manager
@@ -132,8 +158,8 @@ class listening:  # noqa: N801 - used as a context manager
 
 
 if __name__ == "__main__":
-    kind, directory, *rest = sys.argv[1:]
+    kind, *rest = sys.argv[1:]
     if kind == "live":
-        anyio.run(live, Path(directory), rest)
+        anyio.run(live, DRIVERS[rest[0]], Path(rest[1]), rest[2:])
     else:
-        anyio.run(probe, Path(directory), Path(rest[0]).read_text(), rest[1])
+        anyio.run(attempt, DRIVERS[rest[0]], Path(rest[1]), Path(rest[2]).read_text(), rest[3])

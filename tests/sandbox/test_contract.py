@@ -141,9 +141,9 @@ async def test_megabytes_pass_through_a_channel_unharmed(sandbox: Sandbox):
 
 
 async def test_programs_start_in_the_workspace_as_an_ordinary_user(sandbox: Sandbox):
-    assert await run(sandbox, "/bin/sh", "-c", "pwd; id -u; id -g; hostname") == (
-        "/workspace\n1000\n1000\nsandbox\n"
-    )
+    assert await run(
+        sandbox, "/bin/sh", "-c", "pwd; id -un; id -gn; cat /etc/hostname; uname -n"
+    ) == ("/workspace\nagent\nagent\nsandbox\nsandbox\n")
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,9 @@ async def test_what_the_gateway_mounts_is_not_the_program_s_to_change(sandbox: S
 async def test_a_pushed_file_is_pulled_as_it_was(sandbox: Sandbox, data: bytes):
     await sandbox.push("/workspace/a/b/file", data, mode=0o640)
     assert await sandbox.pull("/workspace/a/b/file", max_bytes=len(data)) == data
-    assert await run(sandbox, "/usr/bin/stat", "-c", "%a %u", "/workspace/a/b/file") == "640 1000\n"
+    assert (
+        await run(sandbox, "/usr/bin/stat", "-c", "%a %U", "/workspace/a/b/file") == "640 agent\n"
+    )
 
 
 async def test_a_file_that_is_not_there_is_not_found(sandbox: Sandbox):

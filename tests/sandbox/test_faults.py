@@ -1,12 +1,8 @@
 """What happens when things go wrong, by accident or because somebody inside wants them to."""
 
-import json
 import os
-import signal
-import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 import anyio
@@ -18,27 +14,13 @@ from sandbox.cell import Cell
 from sandbox.contract import Limits, SandboxError, SandboxGone, SandboxSpec, Unavailable
 from sandbox.layer import Layer, enterable
 from sandbox.orphans import find_inside
-from sandbox.premises import prepare
-from sandbox.spawn import Process
-from tests.sandbox import hostile
+from tests.sandbox.abuse import hostile
 from tests.sandbox.outpost import detach
-from tests.sandbox.places import IS_ROOT, environment
+from tests.sandbox.places import IS_ROOT
+from tests.sandbox.watching import DEADLINE, ended, wait_dead
 
-DEADLINE = 30.0
 NO_PYTHON = Path("/usr/no/python")
 Make = Callable[..., BubblewrapDriver]
-
-
-@pytest.fixture
-def run_inside(make_bubblewrap: Make, bubblewrap: BubblewrapDriver, data_dir: Path) -> Make:
-    """Make a driver whose sandboxes run a hostile program."""
-    del bubblewrap  # asked for, so that the test is skipped where nothing works
-
-    def make(program: str, **settings: object) -> BubblewrapDriver:
-        file = hostile.pack(program, data_dir / "program.pyz")
-        return make_bubblewrap(program=file, **settings)
-
-    return make
 
 
 def layers(data_dir: Path) -> Path:
@@ -50,38 +32,10 @@ def nothing_is_left(data_dir: Path) -> bool:
     return not any([*(root / name).iterdir()] for name in ("layers", "sockets", "trash"))
 
 
-async def wait_dead(cell: Cell) -> None:
-    with anyio.fail_after(DEADLINE):
-        await cell.wait_gone()
-    assert not cell.alive
-
-
-async def ended(processes: list[Process]) -> bool:
-    with anyio.move_on_after(DEADLINE):
-        for process in processes:
-            await process.wait()
-    gone = all(process.exited for process in processes)
-    for process in processes:
-        process.close()
-    return gone
-
-
-def held(pids: list[int]) -> list[Process]:
-    """Those of the processes that still live."""
-    processes: list[Process] = []
-    for pid in pids:
-        with suppress(ProcessLookupError):
-            processes.append(Process(pid, os.pidfd_open(pid)))
-    return processes
-
-
-def open_descriptors() -> int:
-    return len([*Path("/proc/self/fd").iterdir()])
-
-
 # Deaths
 
 
+@pytest.mark.probe(117)
 async def test_a_sandbox_whose_first_process_dies_is_gone(
     bubblewrap: BubblewrapDriver, data_dir: Path
 ):
@@ -123,6 +77,20 @@ async def test_a_call_that_waits_ends_when_the_sandbox_dies(run_inside: Make):
     assert raised == [SandboxGone] * 3
 
 
+@pytest.mark.probe(117)
+async def test_a_sandbox_whose_bwrap_dies_is_gone_and_its_files_are_not(
+    bubblewrap: BubblewrapDriver,
+):
+    cell = await bubblewrap.create(SandboxSpec(id="one"))
+    await cell.push("/workspace/file", b"kept")
+    started = psutil.Process().children(recursive=True)
+    [monitor] = [child for child in started if child.name() == "bwrap"]
+    monitor.kill()
+    await wait_dead(cell)
+    again = await bubblewrap.adopt(cell.ref, SandboxSpec(id="one"))
+    assert await again.pull("/workspace/file", max_bytes=10) == b"kept"
+
+
 async def test_after_a_death_the_layer_is_adopted_by_a_new_sandbox(
     bubblewrap: BubblewrapDriver, data_dir: Path
 ):
@@ -138,6 +106,7 @@ async def test_after_a_death_the_layer_is_adopted_by_a_new_sandbox(
     assert await again.pull("/workspace/file", max_bytes=10) == b"kept"
 
 
+@pytest.mark.probe(53)
 async def test_destroying_kills_what_detached_itself_and_ignores_signals(
     bubblewrap: BubblewrapDriver, data_dir: Path
 ):
@@ -153,6 +122,7 @@ async def test_destroying_kills_what_detached_itself_and_ignores_signals(
     assert find_inside([layer]) == []
 
 
+@pytest.mark.probe(117)
 async def test_when_the_launcher_dies_its_sandboxes_die_and_the_next_one_starts(
     bubblewrap: BubblewrapDriver,
 ):
@@ -163,37 +133,6 @@ async def test_when_the_launcher_dies_its_sandboxes_die_and_the_next_one_starts(
     launcher.kill()
     await wait_dead(cell)
     assert (await bubblewrap.create(SandboxSpec(id="two"))).alive
-
-
-async def test_a_killed_gateway_leaves_no_process_and_its_layers_are_reaped(
-    bubblewrap: BubblewrapDriver, make_bubblewrap: Make, data_dir: Path
-):
-    await bubblewrap.aclose()
-    script = Path(__file__).with_name("outpost.py")
-    gateway = await anyio.open_process(
-        [sys.executable, str(script), "live", str(data_dir), "a", "b", "c"],
-        env=environment(),
-        stderr=subprocess.DEVNULL,
-    )
-    assert gateway.stdout is not None
-    try:
-        with anyio.fail_after(DEADLINE):
-            pids: list[int] = json.loads(await gateway.stdout.receive())
-        processes = held(pids)
-        assert len(processes) >= 6  # the first process of each sandbox, and the one that detached
-    finally:
-        gateway.send_signal(signal.SIGKILL)
-        await gateway.aclose()
-    assert await ended(processes)
-    driver = make_bubblewrap()
-    assert await driver.reap(frozenset({"b"})) == ["a", "c"]
-    assert [place.name for place in layers(data_dir).iterdir()] == ["b"]
-    cgroups = prepare(
-        data_dir=data_dir, program=None, bwrap="bwrap", python=Path("/usr/bin/python3")
-    ).cgroups
-    assert cgroups is None or cgroups.names() == []
-    adopted = await driver.adopt("b", SandboxSpec(id="b"))
-    assert await adopted.pull("/workspace/file", max_bytes=10) == b"b"
 
 
 # Starts that fail
@@ -287,99 +226,7 @@ async def test_without_a_python_of_the_system_the_gateway_s_own_is_shown(make_bu
     assert await cell.pull("/workspace/file", max_bytes=10) == b"works"
 
 
-# Programs that mean harm
-
-
-@pytest.mark.parametrize(
-    "program",
-    [
-        hostile.GARBAGE,
-        hostile.DEEP,
-        hostile.ENDLESS_LINE,
-        hostile.CHATTER,
-        hostile.STRANGE_LINES,
-        hostile.HANGS_UP,
-        hostile.DIALS,
-        hostile.KEEPS_DIALLING,
-    ],
-)
-async def test_a_program_that_breaks_the_protocol_loses_its_sandbox(
-    run_inside: Make, bubblewrap: BubblewrapDriver, data_dir: Path, program: str
-):
-    other = await bubblewrap.create(SandboxSpec(id="other"))
-    before = open_descriptors()
-    driver = run_inside(program)
-    try:
-        cell = await driver.create(SandboxSpec(id="one"))
-    except Unavailable:  # it was faster
-        pass
-    else:
-        await wait_dead(cell)
-        await cell.destroy()
-    assert other.alive
-    await driver.aclose()
-    assert open_descriptors() <= before
-
-
-async def test_orders_that_are_ignored_time_out_and_the_sandbox_lives(run_inside: Make):
-    driver = run_inside(hostile.IGNORES_ORDERS, call_seconds=0.2)
-    cell = await driver.create(SandboxSpec(id="one"))
-    with anyio.fail_after(DEADLINE):
-        for _ in range(3):
-            with pytest.raises(SandboxError, match="did not answer"):
-                await cell.open("tools")
-    assert cell.alive
-
-
-async def test_a_refusal_is_told_in_its_own_words_but_not_all_of_them(run_inside: Make):
-    driver = run_inside(hostile.REFUSES)
-    cell = await driver.create(SandboxSpec(id="one"))
-    with anyio.fail_after(DEADLINE), pytest.raises(SandboxError) as raised:
-        await cell.open("tools")
-    assert len(str(raised.value)) <= 4096
-
-
-async def test_descriptors_that_are_sent_along_are_not_taken(run_inside: Make):
-    cell = await run_inside(hostile.SENDS_DESCRIPTORS).create(SandboxSpec(id="one"))
-    before = open_descriptors()
-    await cell.claim(env={})
-    with anyio.fail_after(DEADLINE):
-        for _ in range(3):
-            channel = await cell.open("tools")
-            received = b""
-            while data := await channel.receive():
-                received += data
-                assert open_descriptors() <= before + 1
-            assert received == b"x" * 20
-            await channel.aclose()
-    assert open_descriptors() == before
-
-
-async def test_a_flood_of_errors_is_not_kept(run_inside: Make):
-    cell = await run_inside(hostile.WRITES_ERRORS).create(SandboxSpec(id="one"))
-    with anyio.fail_after(DEADLINE):
-        await cell.claim(env={})
-        await cell.destroy()
-    assert 0 < len(cell.complaints) <= 8192
-
-
-@pytest.mark.parametrize(
-    ("path", "told"),
-    [
-        ("endless", "larger than"),
-        ("short", "whole"),
-        ("nonsense", "nonsense"),
-        ("long", "nonsense"),
-        ("nothing", "gone"),
-        ("waits", "did not answer"),
-    ],
-)
-async def test_a_file_that_does_not_come_as_agreed_is_an_error(
-    run_inside: Make, path: str, told: str
-):
-    cell = await run_inside(hostile.FILES, call_seconds=1.0).create(SandboxSpec(id="one"))
-    with anyio.fail_after(DEADLINE), pytest.raises(SandboxError, match=told):
-        await cell.pull(path, max_bytes=1_000_000)
+# Channels
 
 
 async def test_a_channel_closed_while_somebody_reads_just_ends(bubblewrap: BubblewrapDriver):

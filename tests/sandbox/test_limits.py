@@ -1,15 +1,15 @@
 """What bounds a sandbox: finding control groups, and what is said when there are none."""
 
 import os
-import resource
 import signal
 from pathlib import Path
 
 import pytest
 
 from sandbox import limits
+from sandbox.breaches import Breaches, size
 from sandbox.contract import Limits
-from sandbox.limits import Cgroups
+from sandbox.limits import Cgroups, Group
 
 LIMITS = Limits(memory=64 * 1024**2, processes=10, cpus=0.5)
 
@@ -78,8 +78,11 @@ def test_without_any_control_group_nothing_is_promised(tmp_path: Path):
     assert limits.find("wharfkeep", proc=tmp_path) is None
     assert limits.find("wharfkeep", proc=tmp_path / "missing") is None
     told = limits.enforcement(None, own_uid=True)
-    assert told["memory"] == told["cpus"] == told["disk"] == "none"
+    assert told["cpus"] == "none"
+    assert told["memory"] == told["disk"] == told["files"] == "watchdog"
     assert told["processes"] == "rlimit"
+    unseen = limits.enforcement(None, own_uid=True, watched=False)
+    assert unseen["memory"] == unseen["disk"] == unseen["files"] == "none"
     assert set(told) == set(Limits.__slots__)
 
 
@@ -105,13 +108,34 @@ def test_the_groups_of_this_machine_hold_a_process_and_are_removed(tmp_path: Pat
         found.close()
 
 
-def test_limits_never_ask_for_more_than_this_process_may_have():
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    asked = dict(limits.rlimits(Limits(open_files=2**40), own_uid=False))
-    assert asked[resource.RLIMIT_NOFILE] == (2**40 if hard == resource.RLIM_INFINITY else hard)
-    assert resource.RLIMIT_NPROC not in asked
-    assert asked[resource.RLIMIT_CORE] == 0
+def test_what_the_kernel_refused_is_counted_until_it_is_told(tmp_path: Path):
+    events, others = tmp_path / "memory.events", tmp_path / "pids.events"
+    events.write_text("low 0\nhigh 7\nmax 3\noom 1\noom_kill 1\n")
+    others.write_text("max 0\n")
+    breaches = Breaches(Group((tmp_path,)), LIMITS)
+    breaches.look()
+    assert breaches.take() == ()
+    events.write_text("low 0\nhigh 9\nmax 4\noom 2\noom_kill 2\n")
+    others.write_text("max 12\n")
+    breaches.look()
+    breaches.look()
+    assert [breach.limit for breach in breaches.take()] == ["memory", "processes"]
+    breaches.look()
+    assert breaches.take() == ()
 
 
-def test_processes_are_counted_when_the_user_id_is_the_sandbox_s_own():
-    assert dict(limits.rlimits(LIMITS, own_uid=True))[resource.RLIMIT_NPROC] == 10
+def test_a_group_that_is_gone_refused_nothing_more(tmp_path: Path):
+    events = tmp_path / "memory.oom_control"
+    events.write_text("oom_kill_disable 0\nunder_oom 0\noom_kill 5\n")
+    breaches = Breaches(Group((tmp_path,)), LIMITS)
+    events.unlink()
+    breaches.look()
+    assert breaches.take() == ()
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(2 * 1024**3, "2 GiB"), (64 * 1024**2, "64 MiB"), (1536, "1.5 KiB"), (1, "1 bytes")],
+)
+def test_sizes_are_told_as_people_say_them(number: int, text: str):
+    assert size(number) == text

@@ -13,6 +13,7 @@ from sandbox.contract import Unavailable
 
 ALLOW = "allow"
 KILL = "kill"
+PRETEND = "pretend"
 MACHINES = sorted(seccomp.MACHINES)
 NEWUSER = 0x10000000
 NUMBERS = {
@@ -23,6 +24,8 @@ NUMBERS = {
         "socket": 41,
         "ioctl": 16,
         "personality": 135,
+        "setrlimit": 160,
+        "prlimit64": 302,
     },
     "aarch64": {
         "read": 63,
@@ -31,6 +34,8 @@ NUMBERS = {
         "socket": 198,
         "ioctl": 29,
         "personality": 92,
+        "setrlimit": 164,
+        "prlimit64": 261,
     },
 }
 
@@ -51,7 +56,7 @@ def decide(machine: str, number: int, *arguments: int, audit: int | None = None)
     if answer == 0x80000000:
         return KILL
     assert answer & 0xFFFF0000 == 0x00050000
-    return errno.errorcode[answer & 0xFFFF]
+    return errno.errorcode[answer & 0xFFFF] if answer & 0xFFFF else PRETEND
 
 
 def interpret(program: bytes, data: bytes) -> int:
@@ -169,6 +174,24 @@ def test_the_personality_may_be_asked_but_not_changed(machine: str):
     assert decide(machine, personality, 0xFFFFFFFF) == ALLOW
     assert decide(machine, personality, 0) == ALLOW
     assert decide(machine, personality, 0x0040000) == "EPERM"
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+@given(pid=st.integers(1, 2**32 - 1), new=st.integers(1, 2**64 - 1))
+def test_limits_of_others_may_be_asked_but_not_set(machine: str, pid: int, new: int):
+    prlimit = NUMBERS[machine]["prlimit64"]
+    assert decide(machine, prlimit, 0, 7, new, 0) == ALLOW
+    assert decide(machine, prlimit, pid, 7, 0, new) == ALLOW
+    assert decide(machine, prlimit, pid, 7, new, 0) == "EPERM"
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_the_limit_of_core_dumps_is_asked_but_only_seems_to_be_set(machine: str):
+    setrlimit, prlimit = NUMBERS[machine]["setrlimit"], NUMBERS[machine]["prlimit64"]
+    assert decide(machine, setrlimit, 4, 0x1000) == PRETEND
+    assert decide(machine, setrlimit, 7, 0x1000) == ALLOW
+    assert decide(machine, prlimit, 0, 4, UPPER_HALF) == PRETEND
+    assert decide(machine, prlimit, 0, 4, 0, 0x1000) == ALLOW
 
 
 def test_a_machine_without_a_table_is_refused():

@@ -182,7 +182,7 @@ async def test_a_runner_of_another_name_is_fenced_even_with_the_right_epoch(stor
 async def test_a_deleted_session_fences_its_runner(store: Store):
     await add_session(store)
     claim = await claimed(store)
-    await store.sessions.delete(workspace=WORKSPACE, id="sesn_1", check=lambda _found: None)
+    await store.sessions.delete(workspace=WORKSPACE, id="sesn_1", now=90, check=lambda _found: None)
     with pytest.raises(Fenced):
         await append(store, claim, event("sevt_1"))
     assert await ids(store) == []

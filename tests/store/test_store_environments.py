@@ -75,7 +75,7 @@ async def test_an_environment_stays_while_a_session_that_has_not_ended_uses_it(s
     await add_session(store, "sesn_2")
     with pytest.raises(Conflict, match="env_1 is used"):
         await store.environments.delete(**ENVIRONMENT)
-    await store.sessions.delete(workspace=WORKSPACE, id="sesn_2", check=lambda _found: None)
+    await store.sessions.delete(workspace=WORKSPACE, id="sesn_2", now=90, check=lambda _found: None)
     await store.environments.archive(**ENVIRONMENT, now=5)
     await store.environments.delete(**ENVIRONMENT)
     with pytest.raises(NotFound):

@@ -50,7 +50,7 @@ async def test_a_session_of_another_workspace_is_like_none_at_all(
     with pytest.raises(NotFound, match=name):
         await store.sessions.get(workspace=workspace, id=name)
     with pytest.raises(NotFound, match=name):
-        await store.sessions.delete(workspace=workspace, id=name, check=lambda _found: None)
+        await store.sessions.delete(workspace=workspace, id=name, now=90, check=lambda _found: None)
     assert (await store.sessions.list(workspace="wrkspc_2", limit=9)).rows == []
 
 
@@ -64,7 +64,7 @@ async def test_deleting_takes_everything_of_one_session_and_nothing_of_another(p
             uid = await store.sandboxes.take_uid(owner=name, first=1000, last=1009)
             await store.sandboxes.put(row=sandbox(name, uid))
         taken = await store.sessions.delete(
-            workspace=WORKSPACE, id="sesn_1", check=lambda _found: None
+            workspace=WORKSPACE, id="sesn_1", now=90, check=lambda _found: None
         )
         assert taken == sandbox("sesn_1", 1000)
         assert await ids(store, "sesn_2") == ["sevt_1"]
@@ -104,7 +104,7 @@ async def test_a_refused_deletion_sees_the_session_and_leaves_it(store: Store):
         raise InvalidRequest(f"{found.session.head.status}, {len(found.inputs)} queued")
 
     with pytest.raises(InvalidRequest, match="running, 1 queued"):
-        await store.sessions.delete(workspace=WORKSPACE, id="sesn_1", check=check)
+        await store.sessions.delete(workspace=WORKSPACE, id="sesn_1", now=90, check=check)
     await store.sessions.get(workspace=WORKSPACE, id="sesn_1")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import anyio
 import pytest
 
-from gateway.tools.server import MAX_LINE, ProtocolError, ToolServer
+from gateway.tools.server import MAX_LINE, MAX_PARTS, ProtocolError, ToolServer
 from sandbox.contract import SandboxGone
 
 Message = dict[str, Any]
@@ -144,6 +144,7 @@ async def test_noise_that_is_well_formed_is_passed_over() -> None:
     assert result["content"][0]["text"] == "x"
 
 
+@pytest.mark.probe(78)
 @pytest.mark.parametrize("garbage", [b"{\n", b"[1]\n", b'"text"\n', b"\xff\xfe\n", b"[" * 99_999])
 async def test_a_line_that_is_no_message_ends_the_connection(garbage: bytes) -> None:
     async def speak(wire: Wire, message: Message) -> None:
@@ -157,11 +158,23 @@ async def test_a_line_that_is_no_message_ends_the_connection(garbage: bytes) -> 
             await server.call("x", {}, {})
 
 
+@pytest.mark.probe(78)
 async def test_a_line_without_an_end_is_given_up_at_the_bound() -> None:
     async def flood(wire: Wire, message: Message) -> None:
         await wire.say_bytes(b"x" * (MAX_LINE + 1))
 
     async with connected(flood) as (server, _):
+        with pytest.raises(SandboxGone):
+            await server.call("x", {}, {})
+
+
+@pytest.mark.probe(78)
+async def test_a_line_of_countless_parts_is_given_up_before_it_takes_their_memory() -> None:
+    async def swell(wire: Wire, message: Message) -> None:
+        parts = b",".join([b"{}"] * MAX_PARTS)
+        await wire.say_bytes(b'{"id":1,"result":{"content":[' + parts + b"]}}\n")
+
+    async with connected(swell) as (server, _):
         with pytest.raises(SandboxGone):
             await server.call("x", {}, {})
 
@@ -190,3 +203,14 @@ async def test_a_cancelled_call_tells_the_server_to_stop() -> None:
         await anyio.wait_all_tasks_blocked()
     assert wire.received[-1]["method"] == "notifications/cancelled"
     assert wire.received[-1]["params"] == {"requestId": wire.received[0]["id"]}
+
+
+async def test_half_a_surrogate_pair_becomes_a_replacement_character():
+    async def halves(wire: Wire, message: Message) -> None:
+        number = str(message["id"]).encode()
+        text = rb'"a\ud800b\u00e9\ud83d\ude00"'
+        await wire.say_bytes(b'{"id":' + number + b',"result":{"content":' + text + b"}}\n")
+
+    async with connected(halves) as (server, _):
+        result = await server.call("read", {}, {})
+    assert result == {"content": "a\ufffdb\u00e9\U0001f600"}

@@ -42,7 +42,9 @@ def _message(query: Query, raw: bytes) -> str:
         ("THREAD_LIST", 1000, 1000),
         ("THREAD_EVENT_LIST", 1000, 1000),
         ("RESOURCE_LIST", None, 1000),
+        ("FILE_LIST", None, 1000),
         ("MODEL_LIST", 20, 1000),
+        ("BUILD", 2000, 2000),
     ],
 )
 def test_a_list_has_its_page_sizes(name: str, default: int | None, most: int):
@@ -54,7 +56,7 @@ def test_a_list_has_its_page_sizes(name: str, default: int | None, most: int):
 
 
 def test_every_list_is_in_the_test_above():
-    assert len(_LISTS) == 9
+    assert len(_LISTS) == 11
 
 
 def test_absent_parameters_have_their_defaults():

@@ -103,7 +103,7 @@ _EDGES: list[tuple[Request, dict[str, Any], dict[str, Any], str]] = [
     (ENVIRONMENT_CREATE, _limited("a.example.com", "*.example.com", "intranet"), _limited("a.org", "https://b.org"), "config.networking.allowed_hosts.1: "),
     (ENVIRONMENT_CREATE, _limited(), _limited("a.org:80"), "config.networking.allowed_hosts.0: "),
     (ENVIRONMENT_CREATE, _limited("*.a.org"), _limited("*"), "config.networking.allowed_hosts.0: "),
-    (ENVIRONMENT_CREATE, _packages(pip=["numpy==2.0", "x >= 1"]), _packages(pip=["-r/etc/passwd"]), "config.packages.pip.0: must not begin with '-'"),
+    (ENVIRONMENT_CREATE, _packages(pip=["numpy==2.0", "x>=1"]), _packages(pip=["-r/etc/passwd"]), "config.packages.pip.0: must not begin with '-'"),
     (SESSION_CREATE, session(agent={"type": "agent", "id": "a", "version": 1}), session(agent={"type": "agent", "id": "a", "version": 0}), "agent.version: "),
     (SESSION_CREATE, session(initial_events=[MESSAGE] * 50), session(initial_events=[MESSAGE] * 51), "initial_events: "),
     (SESSION_CREATE, _budget("2500"), _budget("25.00"), "budget.max_list_cost.amount: must be whole cents"),
@@ -167,7 +167,7 @@ def test_a_bound_holds_at_its_edge(
         "https://example.com", "example.com:443", "user@example.com", "*.example.com", "exa mple.com",
         "example.com/docs", "example.com.", ".example.com", "-a.example.com", "bücher.example", "",
         "10.0.0.1", "0x7f.0.0.1", "0177.0.0.1", "2130706433", "[::1]", "::1", "1.2.3.0xff",
-        "com", "co.uk", "com.au", "localhost", "a.localhost", "printer.local", "db.internal",
+        "com", "co.uk", "com.au", "ltd.uk", "or.jp", "xn--p1ai", "Gov.BR", "localhost", "a.localhost", "printer.local", "db.internal",
         "x.localdomain", "x.invalid", "a" * 64 + ".com", "a." * 128 + "com",
     ],
 )  # fmt: skip
@@ -203,7 +203,9 @@ def test_the_path_of_a_search_domain_is_plain(path: str):
     assert "blocked_domains.0" in told
 
 
-@pytest.mark.parametrize("domains", [None, ["xn--bcher-kva.example", "co.com", "a_b.example.org"]])
+@pytest.mark.parametrize(
+    "domains", [None, ["xn--bcher-kva.example", "co.com", "a_b.example.org", "github.io"]]
+)
 def test_no_domain_list_and_unusual_names_are_fine(domains: list[str] | None):
     body = config(name="web_fetch", allowed_domains=domains)
     assert accepted(AGENT_CREATE, body) == body

@@ -1,4 +1,4 @@
-"""Files, archives of sandboxes, and builds of environments."""
+"""Files, archives of sandboxes, builds of environments, and repositories of sessions."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,6 +10,9 @@ down_revision = "0001"
 def upgrade() -> None:
     """Each kind of thing has a function of its own below."""
     _files()
+    _archives()
+    _builds()
+    _repositories()
 
 
 def _files() -> None:
@@ -47,3 +50,63 @@ def _files() -> None:
         sa.Column("file", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("session", "path", name=op.f("outputs_pkey")),
     )
+
+
+def _builds() -> None:
+    op.create_table(
+        "builds",
+        sa.Column("host", sa.Text(), nullable=False),
+        sa.Column("digest", sa.Text(), nullable=False),
+        sa.Column("status", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text()),
+        sa.Column("lines", sa.BigInteger(), nullable=False),
+        sa.Column("queued_at", sa.BigInteger(), nullable=False),
+        sa.Column("started_at", sa.BigInteger()),
+        sa.Column("ended_at", sa.BigInteger()),
+        sa.PrimaryKeyConstraint("host", "digest", name=op.f("builds_pkey")),
+    )
+    op.create_table(
+        "build_lines",
+        sa.Column("host", sa.Text(), nullable=False),
+        sa.Column("digest", sa.Text(), nullable=False),
+        sa.Column("seq", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("text", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("host", "digest", "seq", name=op.f("build_lines_pkey")),
+    )
+
+
+def _archives() -> None:
+    for name in ("created_at", "idle_at", "lost", "archived"):
+        op.add_column("sandboxes", sa.Column(name, sa.BigInteger()))
+    op.create_index(op.f("sandboxes_by_host_idle_at"), "sandboxes", ["host", "idle_at"])
+    op.create_table(
+        "archives",
+        sa.Column("owner", sa.Text(), nullable=False),
+        sa.Column("generation", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("host", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("size", sa.BigInteger(), nullable=False),
+        sa.Column("entries", sa.BigInteger(), nullable=False),
+        sa.Column("digest", sa.Text()),
+        sa.PrimaryKeyConstraint("owner", "generation", name=op.f("archives_pkey")),
+    )
+    op.create_index(op.f("archives_by_host"), "archives", ["host"])
+
+
+def _repositories() -> None:
+    op.create_table(
+        "repositories",
+        sa.Column("resource", sa.Text(), nullable=False),
+        sa.Column("session", sa.Text(), nullable=False),
+        sa.Column("token", sa.LargeBinary()),
+        sa.Column("layer", sa.BigInteger()),
+        sa.PrimaryKeyConstraint("resource", name=op.f("repositories_pkey")),
+        sa.ForeignKeyConstraint(
+            ["session"],
+            ["sessions.id"],
+            name=op.f("repositories_session_fkey"),
+            ondelete="CASCADE",
+        ),
+    )
+    op.create_index(op.f("repositories_by_session"), "repositories", ["session"])

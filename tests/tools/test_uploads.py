@@ -1,0 +1,271 @@
+"""A session's directory of files: exactly what its resources say, and not to be changed."""
+
+import os
+import stat
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from gateway.clock import SystemClock
+from gateway.settings import Files
+from gateway.store.attachments import Copy
+from gateway.store.blobs import DiskBlobs, Stored
+from gateway.store.records import FileRow, Head, SessionRow, ThreadRow
+from gateway.store.shelf import Shelf
+from gateway.store.store import Store, open_store
+from gateway.tools.uploads import Uploads, beside
+from gateway.wire.mounts import UPLOADS
+
+SESSION, WORKSPACE = "sesn_1", "wrkspc_1"
+CLOCK = SystemClock()
+
+
+class FarAway(DiskBlobs):
+    """Blobs that are in no file of this machine, as in an S3-compatible store."""
+
+    def path(self, key: str) -> Path | None:
+        super().path(key)
+        return None
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncGenerator[Store]:
+    store = await open_store("", tmp_path / "data", clock=CLOCK)
+    row = SessionRow(
+        id=SESSION,
+        workspace=WORKSPACE,
+        environment="env_1",
+        agent="agent_1",
+        agent_version=1,
+        deployment=None,
+        primary_thread="sthr_1",
+        body={"resources": []},
+        head=Head(),
+        seq=0,
+        created_at=1,
+        updated_at=1,
+        archived_at=None,
+    )
+    thread = ThreadRow(
+        id="sthr_1",
+        session=SESSION,
+        parent=None,
+        status="idle",
+        body={},
+        created_at=1,
+        updated_at=1,
+        archived_at=None,
+    )
+    await store.sessions.create(row=row, thread=thread)
+    yield store
+    await store.aclose()
+
+
+@pytest.fixture(params=[DiskBlobs, FarAway])
+def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> DiskBlobs:
+    return request.param(tmp_path / "blobs")
+
+
+@pytest.fixture
+def shelf(store: Store, blobs: DiskBlobs) -> Shelf:
+    return Shelf(store, blobs, CLOCK, Files())
+
+
+@pytest.fixture
+def uploads(store: Store, blobs: DiskBlobs, tmp_path: Path) -> Uploads:
+    return Uploads(tmp_path / "uploads", store, blobs, CLOCK)
+
+
+async def attach(shelf: Shelf, store: Store, path: str, content: bytes, **fields: Any) -> str:
+    """Give the session a file at `path`; return the id of the copy."""
+
+    async def chunks() -> AsyncGenerator[bytes]:
+        yield content
+
+    def describe(blob: str, stored: Stored) -> FileRow:
+        row: dict[str, Any] = {
+            "id": CLOCK.new_id("file"),
+            "workspace": WORKSPACE,
+            "filename": path.rpartition("/")[2],
+            "mime_type": "text/plain",
+            "size": stored.size,
+            "sha256": stored.sha256,
+            "blob": blob,
+            "downloadable": False,
+            "counted": True,
+            "scope": None,
+            "created_at": CLOCK.now(),
+            "expires_at": None,
+        }
+        return FileRow(**(row | fields))
+
+    original = await shelf.add(chunks(), describe)
+    copy = Copy(of=original.id, id=CLOCK.new_id("file"))
+    entry = {
+        "id": f"sesrsc_{copy.id}",
+        "type": "file",
+        "file_id": copy.id,
+        "mount_path": f"{UPLOADS}/{path}",
+    }
+    await store.attachments.add(
+        session=SESSION,
+        workspace=WORKSPACE,
+        copy=copy,
+        now=CLOCK.now(),
+        place=lambda _row: entry,
+    )
+    return copy.id
+
+
+async def detach(store: Store, copy: str) -> None:
+    await store.attachments.remove(
+        session=SESSION,
+        workspace=WORKSPACE,
+        resource=f"sesrsc_{copy}",
+        now=1,
+        check=lambda _entry: None,
+    )
+
+
+def tree(top: Path) -> dict[str, bytes]:
+    files = (path for path in top.rglob("*") if not path.is_dir())
+    return {str(path.relative_to(top)): path.read_bytes() for path in files}
+
+
+async def test_a_directory_holds_the_files_where_their_resources_say(
+    shelf: Shelf, store: Store, uploads: Uploads
+):
+    await attach(shelf, store, "data.csv", b"a,b")
+    await attach(shelf, store, "deep/in/here.txt", b"text")
+    made = await uploads.directory(SESSION)
+    assert made.problems == ()
+    assert tree(made.path) == {"data.csv": b"a,b", "deep/in/here.txt": b"text"}
+
+
+async def test_everybody_may_read_and_nobody_write(shelf: Shelf, store: Store, uploads: Uploads):
+    await attach(shelf, store, "deep/file.txt", b"text")
+    before = os.umask(0o077)
+    try:
+        made = await uploads.directory(SESSION)
+    finally:
+        os.umask(before)
+    modes = {
+        str(path.relative_to(made.path.parent)): stat.S_IMODE(path.stat().st_mode)
+        for path in (made.path, *made.path.rglob("*"))
+    }
+    assert modes == {
+        SESSION: 0o755,
+        f"{SESSION}/deep": 0o755,
+        f"{SESSION}/deep/file.txt": 0o444,
+    }
+    assert stat.S_IMODE(made.path.parent.stat().st_mode) == 0o711
+
+
+async def test_what_is_added_and_removed_shows_after_a_sync(
+    shelf: Shelf, store: Store, uploads: Uploads
+):
+    first = await attach(shelf, store, "folder/a.txt", b"one")
+    await uploads.sync(SESSION)
+    made = await uploads.directory(SESSION)
+    descriptor = os.open(made.path, os.O_PATH)
+    await attach(shelf, store, "b.txt", b"two")
+    await uploads.sync(SESSION)
+    assert tree(made.path) == {"folder/a.txt": b"one", "b.txt": b"two"}
+    await detach(store, first)
+    await attach(shelf, store, "folder", b"a file now")
+    await uploads.sync(SESSION)
+    assert tree(made.path) == {"folder": b"a file now", "b.txt": b"two"}
+    same = os.fstat(descriptor).st_ino == made.path.stat().st_ino
+    os.close(descriptor)
+    assert same, "a mount of the directory goes on to show it"
+
+
+async def test_another_file_in_the_same_place_takes_it(
+    shelf: Shelf, store: Store, uploads: Uploads
+):
+    first = await attach(shelf, store, "a.txt", b"one")
+    made = await uploads.directory(SESSION)
+    await detach(store, first)
+    await attach(shelf, store, "a.txt", b"two")
+    await uploads.directory(SESSION)
+    assert tree(made.path) == {"a.txt": b"two"}
+
+
+async def test_a_file_that_is_there_is_not_brought_again(
+    shelf: Shelf, store: Store, uploads: Uploads
+):
+    await attach(shelf, store, "a.txt", b"one")
+    made = await uploads.directory(SESSION)
+    before = (made.path / "a.txt").stat()
+    await uploads.directory(SESSION)
+    after = (made.path / "a.txt").stat()
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+async def test_files_that_cannot_be_had_are_named_and_the_others_are_there(
+    shelf: Shelf, store: Store, uploads: Uploads, blobs: DiskBlobs
+):
+    deleted = await attach(shelf, store, "deleted.txt", b"x")
+    await shelf.delete(workspace=WORKSPACE, id=deleted)
+    soon = CLOCK.now() + 200_000
+    await attach(shelf, store, "expired.txt", b"x", expires_at=soon)
+    with anyio.fail_after(20):
+        while CLOCK.now() < soon:  # noqa: ASYNC110 - a clock has no event to wait for
+            await anyio.sleep(0.01)
+    lost = await attach(shelf, store, "lost.txt", b"x")
+    (row,) = await store.files.named(ids=[lost])
+    assert row.blob is not None
+    await blobs.delete(row.blob)
+    await attach(shelf, store, "fine.txt", b"fine")
+    made = await uploads.directory(SESSION)
+    assert tree(made.path) == {"fine.txt": b"fine"}
+    assert len(made.problems) == 3
+    for name, problem in zip(
+        ("deleted.txt", "expired.txt", "lost.txt"), made.problems, strict=True
+    ):
+        assert name in problem
+
+
+async def test_deleting_a_file_does_not_take_it_from_a_running_sandbox(
+    shelf: Shelf, store: Store, uploads: Uploads
+):
+    copy = await attach(shelf, store, "a.txt", b"one")
+    made = await uploads.directory(SESSION)
+    with (made.path / "a.txt").open("rb") as file:
+        await shelf.delete(workspace=WORKSPACE, id=copy)
+        assert file.read() == b"one"
+
+
+async def test_a_discarded_directory_is_gone_and_others_stay(
+    shelf: Shelf, store: Store, uploads: Uploads
+):
+    await attach(shelf, store, "deep/a.txt", b"one")
+    made = await uploads.directory(SESSION)
+    other = await uploads.directory("sesn_2")
+    await uploads.discard(SESSION)
+    await uploads.discard("sesn_none")
+    assert not made.path.exists()
+    assert other.path.is_dir()
+    await uploads.directory(SESSION)
+    await uploads.reap(frozenset({SESSION}))
+    assert (made.path.is_dir(), other.path.exists()) == (True, False)
+
+
+async def test_many_tasks_may_ask_for_one_directory(shelf: Shelf, store: Store, uploads: Uploads):
+    for number in range(20):
+        await attach(shelf, store, f"{number}.txt", b"x")
+    made = await uploads.directory(SESSION)
+    with anyio.fail_after(30):
+        async with anyio.create_task_group() as tasks:
+            for _ in range(10):
+                tasks.start_soon(uploads.directory, SESSION)
+                tasks.start_soon(uploads.sync, SESSION)
+    assert len(tree(made.path)) == 20
+
+
+def test_directories_live_beside_the_layers():
+    assert beside(Path("/data/sandboxes")) == Path("/data/uploads")
+    assert beside(Path("/var/lib/x/layers-12ab")) == Path("/var/lib/x/uploads-12ab")
