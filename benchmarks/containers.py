@@ -75,7 +75,11 @@ class Bench:
     def _driver(self, directory: Path, *, idle: int) -> DockerDriver:
         directory.mkdir(mode=0o711)
         settings = Settings(
-            data_dir=directory, address=self._real.address, image=self._real.image, idle=idle
+            data_dir=directory,
+            address=self._real.address,
+            image=self._real.image,
+            runtime="runc",
+            idle=idle,
         )
         return DockerDriver(self._tasks, settings)
 

@@ -77,7 +77,10 @@ def probe_roots() -> str | None:
         return complaint and f"root may not mount here ({complaint}): grant CAP_SYS_ADMIN"
     if shutil.which("newuidmap") is None:
         return "newuidmap is not there: install uidmap"
-    user = pwd.getpwuid(os.geteuid()).pw_name
+    try:
+        user = pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return f"user {os.geteuid()} has no name, and so no subordinate ids: run as a named user"
     if not all(_has_range(Path(file), user) for file in ("/etc/subuid", "/etc/subgid")):
         return (
             f"{user} has no subordinate ids: run "

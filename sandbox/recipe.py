@@ -100,7 +100,6 @@ def recipe(
         "WorkingDir": MOUNTS["workspace"],
         "Env": [f"{name}={value}" for name, value in ENVIRONMENT.items()],
         "Labels": {ESTATE_LABEL: fittings.estate},
-        "NetworkDisabled": True,
         "HostConfig": {
             **_isolation(fittings),
             **_bounds(spec.limits, fittings),

@@ -128,7 +128,7 @@ def supervise(directory: Path, group: int) -> None:
     """Run the engine until nobody holds the lock on its users any more; says on output how it is."""
     groups = directory.name
     (directory / "root").mkdir()
-    runtimes = "--add-runtime runsc=" + found if (found := shutil.which("runsc")) else ""
+    runtimes = _add_gvisor(directory)
     unshare = ["setpriv", "--pdeathsig", "KILL", "unshare", "--net", "--mount", "--pid"]
     unshare += ["--fork", "--kill-child", "--mount-proc", "--propagation", "slave"]
     unshare += ["sh", "-c", _DOCKERD, "dockerd", str(directory), str(group), groups, runtimes]
@@ -147,6 +147,20 @@ def supervise(directory: Path, group: int) -> None:
     _end(process)
     _remove_groups(groups)
     shutil.rmtree(directory, ignore_errors=True)
+
+
+def _add_gvisor(directory: Path) -> str:
+    """The engine's option that names runsc, if this machine has it."""
+    found = shutil.which("runsc")
+    if found is None:
+        return ""
+    runtime = directory / "runsc"
+    # Its control groups are version 2's or systemd's, and not every machine has those.
+    runtime.write_text(
+        f'#!/bin/sh\nexec {found} --host-uds=open --network=none --ignore-cgroups "$@"\n'
+    )
+    runtime.chmod(0o755)
+    return f"--add-runtime runsc={runtime}"
 
 
 def _prepare(

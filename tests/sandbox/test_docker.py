@@ -76,6 +76,26 @@ async def test_kernel_isolation_is_refused_by_runc_with_the_remedy(docker: Docke
         await docker.create(spec)
 
 
+async def test_containers_of_gvisor_isolate_the_kernel(
+    make_docker: Make, container_engine: RealEngine, data_dir: Path
+):
+    asked = Engine(container_engine.address)
+    if "runsc" not in (await asked.about()).runtimes:
+        await asked.aclose()
+        pytest.skip("runsc is not installed")
+    await asked.aclose()
+    driver = make_docker(runtime="runsc")
+    spec = SandboxSpec(id="one", require=frozenset({"kernel_isolation"}))
+    with anyio.fail_after(DEADLINE):
+        cell = await driver.create(spec)
+        await cell.claim(env={"NAME": "one"})
+        assert await run(cell, "echo $NAME; id -un; echo kept > /workspace/file") == "one\nagent\n"
+        assert (await run(cell, "uname -r")).strip() != os.uname().release
+        await cell.destroy(keep_layer=True)
+        again = await driver.adopt("one", spec)
+        assert await again.pull("/workspace/file", max_bytes=10) == b"kept\n"
+
+
 async def test_a_runtime_that_the_engine_does_not_list_is_refused(make_docker: Make):
     driver = make_docker(runtime="kata")
     with pytest.raises(Unavailable, match=r"no runtime kata .*daemon\.json"):
