@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -41,6 +42,11 @@ _ELSEWHERE = (
     "git ls-remote {other}; git ls-remote {longer}; curl -sSi http://{host}/:{port}/private/x;"
     " curl -sS -H 'Authorization: Basic c3RvbGVu' -o /dev/null"
     " 'http://{host}/:{port}/private/info/refs?service=git-upload-pack' && echo asked"
+)
+
+
+with_curl = pytest.mark.skipif(
+    shutil.which("curl", path="/usr/bin") is None, reason="curl is not installed for everyone here"
 )
 
 
@@ -294,6 +300,7 @@ async def test_a_clone_that_takes_too_long_is_given_up(
     assert "within 1 seconds" in error.error.message
 
 
+@with_curl
 async def test_only_git_and_only_that_repository_get_the_token(
     client: AsyncAnthropic, host: GitHost
 ):
@@ -357,6 +364,7 @@ async def test_skills_are_found_and_a_hostile_tree_is_not_followed(
     assert "repository_skills" not in (await talk.state()).to_dict()
 
 
+@with_curl
 async def test_a_limited_environment_reaches_its_repository_and_nothing_else_there(
     client: AsyncAnthropic, host: GitHost
 ):
