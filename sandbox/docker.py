@@ -114,12 +114,13 @@ class DockerDriver:
             yard.grounds = replace(yard.grounds, watched=False)
         await cell.destroy()
         grounds = yard.grounds
+        rests = await keeper.suspensions()
         return Capabilities(
             driver="docker",
             isolation=grounds.isolation,
             own_uid=grounds.estate.own_uid,
             limits=grounds.limits,
-            suspend=await keeper.suspensions(),
+            suspend=tuple(each for each in rests if each != "freeze" or grounds.watched),
             notes=(*grounds.notes(), *shortage(grounds.estate.layers, self._settings.keep_free)),
         )
 

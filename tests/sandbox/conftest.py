@@ -1,5 +1,6 @@
 """Drivers on a directory of their own, and programs to run inside that are not ours."""
 
+import os
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import ExitStack
 from pathlib import Path
@@ -124,3 +125,10 @@ def run_inside(
 def driver(request: pytest.FixtureRequest) -> Driver:
     """Each driver in turn; a sandbox of it is reached through the contract alone."""
     return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+def watchful(request: pytest.FixtureRequest) -> None:
+    """For tests of what the gateway does to the processes inside, which it then has to see."""
+    if os.geteuid() != 0 and "docker" in request.node.name:
+        pytest.skip("an ordinary user cannot look at the processes of containers")

@@ -5,6 +5,8 @@ import pytest
 
 from sandbox.contract import Driver, Sandbox, SandboxGone, SandboxSpec
 
+pytestmark = pytest.mark.usefixtures("watchful")
+
 DEADLINE = 30.0
 _COUNT = "i=0; while :; do i=$((i+1)); echo $i > /workspace/count; done"
 

@@ -261,6 +261,8 @@ async def test_memory_is_watched_where_no_group_bounds_it(
 async def test_shared_memory_counts_once(loose: Sandbox, layer: Path):
     program = """
 import os, signal
+
+pytestmark = pytest.mark.usefixtures("watchful")
 block = bytearray(64 << 20)
 for _ in range(8):
     if os.fork() == 0:

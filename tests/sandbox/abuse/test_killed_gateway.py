@@ -16,6 +16,8 @@ from tests.sandbox.abuse.catalogue import HERE
 from tests.sandbox.places import environment
 from tests.sandbox.watching import ended, held
 
+pytestmark = pytest.mark.usefixtures("watchful")
+
 MANY = {"bubblewrap": 50, "docker": 10}
 """Driver -> sandboxes; an engine needs seconds for each of its own."""
 MAKE = {"bubblewrap": "make_bubblewrap", "docker": "make_docker"}
