@@ -16,6 +16,8 @@ from sandbox.orphans import find_inside
 from sandbox.quota import Meter
 from sandbox.watchdog import Ward, Watchdog
 
+pytestmark = pytest.mark.usefixtures("watchful")
+
 DEADLINE = 60.0
 MEBIBYTE = 1024**2
 LIMITS = Limits(
@@ -261,8 +263,6 @@ async def test_memory_is_watched_where_no_group_bounds_it(
 async def test_shared_memory_counts_once(loose: Sandbox, layer: Path):
     program = """
 import os, signal
-
-pytestmark = pytest.mark.usefixtures("watchful")
 block = bytearray(64 << 20)
 for _ in range(8):
     if os.fork() == 0:
