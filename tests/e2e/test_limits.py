@@ -53,7 +53,7 @@ def server() -> Iterator[Server]:
         with Server(
             folder / "data",
             WHARFKEEP_MODELS__SCRIPT=script.write(folder, *turns),
-            WHARFKEEP_SANDBOX__MEMORY="128 MiB",
+            WHARFKEEP_SANDBOX__MEMORY="384 MiB",
             WHARFKEEP_SANDBOX__PROCESSES=64,
             WHARFKEEP_SANDBOX__DISK="64 MiB",
             WHARFKEEP_SANDBOX__FILES=3000,
@@ -103,7 +103,7 @@ async def test_a_tool_that_eats_memory_is_told_and_the_next_call_works(
     talk = await Conversation.begin(client, tools=[TOOLSET])
     first, last = await _suffer(talk, "memory")
     assert first.is_error
-    assert "memory limit of 128 MiB" in text(first)
+    assert "memory limit of 384 MiB" in text(first)
     assert text(last).strip() == "here"
     assert await _is_well(neighbour)
 
