@@ -58,16 +58,6 @@ class Verdict:
     errors: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """One policy, for people and for tools."""
-
-    id: str
-    effect: str
-    annotations: Mapping[str, str]
-    text: str
-
-
 class Policies:
     """A parsed and checked set; immutable."""
 
@@ -99,13 +89,6 @@ class Policies:
     def asks(self) -> Mapping[str, str]:
         """Who has to approve, by the id of the policy that wants it (``@ask("GROUP")``)."""
         return self._asks
-
-    def policies(self) -> list[Policy]:
-        """Every policy, in the order of its file."""
-        return [
-            Policy(node.annotations["id"], node.effect, dict(node.annotations), name)
-            for name, node in self._nodes.static_policies.items()
-        ]
 
     def entities(self, described: Sequence[Mapping[str, Any]]) -> Entities:
         """Check entities, given in Cedar's JSON form, and keep them for many questions.

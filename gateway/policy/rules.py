@@ -104,7 +104,10 @@ def _when(condition: str) -> str:
 
 
 def _read(rule: str, kind: Kind, vocabulary: Vocabulary) -> tuple[list[str], str]:
-    """The actions a rule is about, and the condition on their arguments."""
+    """The actions a rule is about, and the condition on their arguments.
+
+    Only ``*`` is special in a pattern of Cedar's, and it is special in rules too.
+    """
     if rule.startswith("mcp__"):
         return _mcp(rule, vocabulary), ""
     found = _RULE.fullmatch(rule)
@@ -153,7 +156,7 @@ def _bash(rule: str, about: str, kind: Kind) -> str:
         raise RuleInvalid(f"{rule}: name a command, or leave the parentheses out")
     # "git *" is git with any arguments, and git without.
     patterns = [pattern, pattern.removesuffix(" *")] if pattern.endswith(" *") else [pattern]
-    likes = " || ".join(f"context.args.command like {_like(each)}" for each in patterns)
+    likes = " || ".join(f"context.args.command like {quote(each)}" for each in patterns)
     return f"context.args has command && ({likes})"
 
 
@@ -165,7 +168,7 @@ def _domain(rule: str, about: str, kind: Kind) -> str:
     bare = domain.removeprefix("*.")
     if "*" in bare:
         raise RuleInvalid(f"{rule}: a wildcard can only stand for subdomains, as in *.example.com")
-    below = f"context.args.domain like {_like('*.' + bare)}"
+    below = f"context.args.domain like {quote('*.' + bare)}"
     return below if bare != domain else f"context.args.domain == {quote(bare)} || {below}"
 
 
@@ -186,13 +189,8 @@ def _path(rule: str, about: str, kind: Kind) -> str:
         raise RuleInvalid(f"{rule}: a path with .. never matches; write where it leads")
     pattern = re.sub(r"\*+", "*", full).rstrip("/")
     if pattern.endswith("/*"):
-        return f"context.args.path like {_like(pattern)}"
+        return f"context.args.path like {quote(pattern)}"
     # Naming a directory means everything in it.
     return (
-        f"context.args.path like {_like(pattern)} || context.args.path like {_like(pattern + '/*')}"
+        f"context.args.path like {quote(pattern)} || context.args.path like {quote(pattern + '/*')}"
     )
-
-
-def _like(pattern: str) -> str:
-    """A pattern of Cedar's: only * is special, and it is special in rules too."""
-    return quote(pattern)

@@ -16,12 +16,13 @@ from gateway.clock import SystemClock
 from gateway.errors import NotFound
 from gateway.settings import Files
 from gateway.store.blobs import DiskBlobs
-from gateway.store.records import FileRow, Head, SessionRow, ThreadRow
+from gateway.store.records import FileRow
 from gateway.store.shelf import Shelf
 from gateway.store.store import Store, open_store
 from gateway.tools import outputs
 from gateway.tools.outputs import Outputs
 from tests.ledger.requirement import requirement
+from tests.tools.session import begin
 
 Collect: TypeAlias = Callable[[], Awaitable[list[str]]]
 Listed: TypeAlias = Callable[[], Awaitable[list[FileRow]]]
@@ -34,32 +35,7 @@ LIMITS = Files(output_files=20, max_file=1000, quota=5000)
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncGenerator[Store]:
     store = await open_store("", tmp_path / "data", clock=SystemClock())
-    row = SessionRow(
-        id=SESSION,
-        workspace=WORKSPACE,
-        environment="env_1",
-        agent="agent_1",
-        agent_version=1,
-        deployment=None,
-        primary_thread="sthr_1",
-        body={"resources": []},
-        head=Head(),
-        seq=0,
-        created_at=1,
-        updated_at=1,
-        archived_at=None,
-    )
-    thread = ThreadRow(
-        id="sthr_1",
-        session=SESSION,
-        parent=None,
-        status="idle",
-        body={},
-        created_at=1,
-        updated_at=1,
-        archived_at=None,
-    )
-    await store.sessions.create(row=row, thread=thread)
+    await begin(store, SESSION, WORKSPACE)
     yield store
     await store.aclose()
 

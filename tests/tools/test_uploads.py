@@ -13,11 +13,12 @@ from gateway.clock import SystemClock
 from gateway.settings import Files
 from gateway.store.attachments import Copy
 from gateway.store.blobs import DiskBlobs, Stored
-from gateway.store.records import FileRow, Head, SessionRow, ThreadRow
+from gateway.store.records import FileRow
 from gateway.store.shelf import Shelf
 from gateway.store.store import Store, open_store
 from gateway.tools.uploads import Uploads, beside
 from gateway.wire.mounts import UPLOADS
+from tests.tools.session import begin
 
 SESSION, WORKSPACE = "sesn_1", "wrkspc_1"
 CLOCK = SystemClock()
@@ -34,32 +35,7 @@ class FarAway(DiskBlobs):
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncGenerator[Store]:
     store = await open_store("", tmp_path / "data", clock=CLOCK)
-    row = SessionRow(
-        id=SESSION,
-        workspace=WORKSPACE,
-        environment="env_1",
-        agent="agent_1",
-        agent_version=1,
-        deployment=None,
-        primary_thread="sthr_1",
-        body={"resources": []},
-        head=Head(),
-        seq=0,
-        created_at=1,
-        updated_at=1,
-        archived_at=None,
-    )
-    thread = ThreadRow(
-        id="sthr_1",
-        session=SESSION,
-        parent=None,
-        status="idle",
-        body={},
-        created_at=1,
-        updated_at=1,
-        archived_at=None,
-    )
-    await store.sessions.create(row=row, thread=thread)
+    await begin(store, SESSION, WORKSPACE)
     yield store
     await store.aclose()
 
