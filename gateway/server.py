@@ -142,8 +142,7 @@ async def _announce(app: App, server: _Server, listener: socket.socket) -> None:
         log.warning(note)
     shown = f"[{host}]" if ":" in host else host
     sys.stdout.write(
-        f"model {app.model}\nsandbox {app.sandbox.isolation}\n"
-        f"ready http://{shown}:{port}\n"
+        f"model {app.model}\nsandbox {app.sandbox.isolation}\nready http://{shown}:{port}\n"
     )
     sys.stdout.flush()
 
