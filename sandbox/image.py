@@ -75,19 +75,7 @@ def probe_roots() -> str | None:
     if os.geteuid() == 0:
         complaint = _complaint("unshare", "--mount", "--pid", "--fork", "true")
         return complaint and f"root may not mount here ({complaint}): grant CAP_SYS_ADMIN"
-    if shutil.which("newuidmap") is None:
-        return "newuidmap is not there: install uidmap"
-    try:
-        user = pwd.getpwuid(os.geteuid()).pw_name
-    except KeyError:
-        return f"user {os.geteuid()} has no name, and so no subordinate ids: run as a named user"
-    if not all(_has_range(Path(file), user) for file in ("/etc/subuid", "/etc/subgid")):
-        return (
-            f"{user} has no subordinate ids: run "
-            f"usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}"
-        )
-    complaint = _complaint("unshare", *_INSIDE, "--mount", "--pid", "--fork", "true")
-    return complaint and f"user namespaces with subordinate ids do not work here: {complaint}"
+    return _probe_subordinates()
 
 
 async def make_root(
@@ -141,6 +129,23 @@ def remove_root(root: Path) -> None:
     done = subprocess.run(command, capture_output=True, check=False, env=_environment())
     if done.returncode:
         raise RootFailed(f"cannot remove {root}: {done.stderr.decode(errors='replace')[-500:]}")
+
+
+def _probe_subordinates() -> str | None:
+    """As `probe_roots`, for a user other than root."""
+    if shutil.which("newuidmap") is None:
+        return "newuidmap is not there: install uidmap"
+    try:
+        user = pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return f"user {os.geteuid()} has no name, and so no subordinate ids: run as a named user"
+    if not all(_has_range(Path(file), user) for file in ("/etc/subuid", "/etc/subgid")):
+        return (
+            f"{user} has no subordinate ids: run "
+            f"usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}"
+        )
+    complaint = _complaint("unshare", *_INSIDE, "--mount", "--pid", "--fork", "true")
+    return complaint and f"user namespaces with subordinate ids do not work here: {complaint}"
 
 
 def _stage(destination: Path) -> Path:
