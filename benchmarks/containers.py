@@ -20,7 +20,7 @@ from anyio.abc import TaskGroup
 
 from gateway.tools.server import ToolServer
 from sandbox.contract import Sandbox, SandboxSpec
-from sandbox.docker import DockerDriver, Settings
+from sandbox.docker.driver import DockerDriver, Settings
 from tests.sandbox.engine import RealEngine, engine
 
 META = {"wharfkeep/thread": "bench"}

@@ -24,8 +24,8 @@ import anyio
 
 from sandbox.bubblewrap import BubblewrapDriver, Settings
 from sandbox.contract import RELAY_PORT, SandboxSpec
-from sandbox.egress import Egress
-from sandbox.rules import Bounds, Request, Target, Verdict
+from sandbox.egress.proxy import Egress
+from sandbox.egress.rules import Bounds, Request, Target, Verdict
 
 BULK = 256 * 1024**2
 

@@ -23,7 +23,7 @@ from typing import Any
 import anyio
 import anyio.to_thread
 
-from sandbox import archive
+from sandbox.archive import archive
 from sandbox.bubblewrap import BubblewrapDriver, Settings
 from sandbox.contract import Archive, Sandbox, SandboxSpec
 from sandbox.estate import Estate

@@ -28,7 +28,7 @@ import anyio.to_thread
 import structlog
 
 from gateway.policy.network import target_of
-from sandbox.rules import Target
+from sandbox.egress.rules import Target
 
 log = structlog.get_logger()
 

@@ -141,7 +141,7 @@ def _make_bubblewrap(config: Config, tasks: TaskGroup, program: Path) -> Driver:
 
 
 def _make_docker(config: Config, tasks: TaskGroup, program: Path) -> Driver:
-    from sandbox.docker import DockerDriver, Settings
+    from sandbox.docker.driver import DockerDriver, Settings
 
     settings = config.sandbox
     first, last = settings.uid_range

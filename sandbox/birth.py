@@ -18,9 +18,9 @@ import anyio
 from sandbox.complaints import Complaints
 from sandbox.contract import Limits, SandboxSpec, Unavailable
 from sandbox.layer import Layer
-from sandbox.limits import Group
+from sandbox.limits.group import Group
+from sandbox.limits.rlimit import limit_processes, rlimits
 from sandbox.premises import Premises
-from sandbox.rlimit import limit_processes, rlimits
 from sandbox.spawn import Process, Spawner, Start, hold
 from sandbox.switchboard import Switchboard
 from sandbox.view import View, arguments, command

@@ -22,9 +22,9 @@ from sandbox.cell import Cell
 from sandbox.contract import Archive, Capabilities, Progress, SandboxSpec, Unsupported
 from sandbox.keeper import Keeper, Terms
 from sandbox.layer import Layer
-from sandbox.limits import Cgroups
+from sandbox.limits.group import Cgroups
+from sandbox.limits.quota import shortage
 from sandbox.premises import Premises, prepare
-from sandbox.quota import shortage
 from sandbox.spawn import Spawner
 
 ISOLATION = "Linux namespaces, a system call filter and dropped privileges; the kernel is shared"

@@ -15,10 +15,10 @@ import anyio
 
 from sandbox import pause
 from sandbox.birth import Newborn
-from sandbox.breaches import Breaches
 from sandbox.channel import SocketChannel, closing, fetch, store
 from sandbox.contract import Breach, Limits, SandboxError, SandboxGone
-from sandbox.limits import Group
+from sandbox.limits.breaches import Breaches
+from sandbox.limits.group import Group
 from sandbox.spawn import Process
 
 KILL_SECONDS = 10.0

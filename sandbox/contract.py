@@ -305,7 +305,7 @@ class Driver(Protocol):
         """Write a kept layer, on which nothing runs, to the new file `destination`.
 
         The file is on the disk when this returns; after an error there is none. The layer stays
-        (`forget` removes it). What an archive holds, and how: `sandbox.archive`.
+        (`forget` removes it). What an archive holds, and how: `sandbox.archive.archive`.
 
         Raises:
             SandboxGone: There is no such layer.

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from sandbox.mount import MOUNTS
+from sandbox.archive.mount import MOUNTS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +37,7 @@ class Estate:
 
     @property
     def mounts(self) -> Path:
-        """What belongs to layers that are mounts (`sandbox.mount`)."""
+        """What belongs to layers that are mounts (`sandbox.archive.mount`)."""
         return self.root / MOUNTS
 
     def make(self) -> None:

@@ -17,9 +17,9 @@ from typing import Protocol
 import anyio
 from anyio.abc import TaskGroup
 
-from sandbox import archive, layer, mount
+from sandbox import layer
+from sandbox.archive import archive, mount
 from sandbox.birth import Newborn
-from sandbox.breaches import Breaches
 from sandbox.cell import Cell
 from sandbox.contract import (
     Archive,
@@ -33,9 +33,10 @@ from sandbox.contract import (
 )
 from sandbox.estate import Estate
 from sandbox.layer import Layer, UidRange
+from sandbox.limits.breaches import Breaches
+from sandbox.limits.quota import Meter
+from sandbox.limits.watchdog import Ward, Watchdog
 from sandbox.orphans import kill_inside
-from sandbox.quota import Meter
-from sandbox.watchdog import Ward, Watchdog
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
-from sandbox import mount
+from sandbox.archive import mount
 from sandbox.contract import SandboxError, SandboxGone, Unavailable
 
 MOUNTS = {
@@ -174,7 +174,7 @@ def is_whole(layer: Path) -> bool:
 
 
 def discard(layer: Layer, trash: Path) -> None:
-    """Remove a layer, and what belongs to it if it is a mount (`sandbox.mount`).
+    """Remove a layer, and what belongs to it if it is a mount (`sandbox.archive.mount`).
 
     Raises:
         FileNotFoundError: It is not there.

@@ -13,8 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from sandbox.contract import SandboxError
-from sandbox.inmates import Namespace, census, namespace_inside
-from sandbox.limits import Group
+from sandbox.limits.group import Group
+from sandbox.limits.inmates import Namespace, census, namespace_inside
 from sandbox.spawn import Process
 
 _ROUNDS = 200

@@ -17,7 +17,7 @@ from sandbox.bundle import bundle
 from sandbox.contract import Enforcement, Requirement, Unavailable
 from sandbox.estate import Estate
 from sandbox.layer import usable_root
-from sandbox.limits import Cgroups, enforcement, find
+from sandbox.limits.group import Cgroups, enforcement, find
 from sandbox.view import Interpreter, find_python, make_etc
 
 _ASK_SECONDS = 10.0

@@ -11,7 +11,7 @@ import pytest
 
 from gateway import registries
 from gateway.registries import Registries, Tools, Unknown
-from sandbox.rules import Target
+from sandbox.egress.rules import Target
 from tests.sandbox.outside import serving
 
 

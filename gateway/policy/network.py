@@ -3,16 +3,16 @@
 ``unrestricted`` is every host of the internet on every port but the one of mail. ``limited`` is
 web ports only, and of the hosts: those that are listed, those of the agent's MCP servers and of
 package registries where the switches say so. A session's repositories are reached in any case, each
-by itself (`gateway.policy.repository`). Where addresses are concerned `sandbox.dial` has the last
-word.
+by itself (`gateway.policy.repository`). Where addresses are concerned `sandbox.egress.dial` has the
+last word.
 """
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from sandbox import address
-from sandbox.rules import HTTP, HTTPS, Target, Verdict
+from sandbox.egress import address
+from sandbox.egress.rules import HTTP, HTTPS, Target, Verdict
 
 MAIL = 25
 

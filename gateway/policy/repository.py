@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 from urllib.parse import unquote, urlsplit
 
-from sandbox import address
-from sandbox.rules import HTTP, HTTPS, Request, Target
+from sandbox.egress import address
+from sandbox.egress.rules import HTTP, HTTPS, Request, Target
 
 MAX_REPOSITORIES = 50
 """Of one session."""

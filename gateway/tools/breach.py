@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from gateway.tools.result import Result, failure
-from sandbox.breaches import size
 from sandbox.contract import Breach, Limits, SandboxGone
+from sandbox.limits.breaches import size
 
 
 class Bounded(Protocol):

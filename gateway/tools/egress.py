@@ -22,11 +22,11 @@ from gateway.policy import network, repository
 from gateway.policy.repository import Repository
 from gateway.registries import RELEARN_SECONDS, Registries
 from gateway.settings import Egress as EgressSettings
-from sandbox.address import BadHost, normalise
 from sandbox.contract import RELAY_PORT, Mount, Sandbox
-from sandbox.dial import LookUp, look_up
-from sandbox.egress import Egress
-from sandbox.rules import Bounds, Decision, Denied, EgressRules, Request, Target, Verdict
+from sandbox.egress.address import BadHost, normalise
+from sandbox.egress.dial import LookUp, look_up
+from sandbox.egress.proxy import Egress
+from sandbox.egress.rules import Bounds, Decision, Denied, EgressRules, Request, Target, Verdict
 
 log = structlog.get_logger()
 

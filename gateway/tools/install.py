@@ -21,7 +21,7 @@ from gateway.registries import ASK_SECONDS, MANAGERS, Registries, Tools, Unknown
 from gateway.tools.egress import Facts, Network
 from gateway.tools.recipe import Recipe, Step
 from sandbox.contract import Channel, Driver, Sandbox, SandboxError, SandboxSpec
-from sandbox.quota import Meter, MeterError
+from sandbox.limits.quota import Meter, MeterError
 
 Say = Callable[[str], None]
 

@@ -13,7 +13,7 @@ from typing import TypeAlias
 from gateway.policy.domains import Domains
 from gateway.policy.network import MAIL
 from gateway.tools.search import Engine
-from sandbox.rules import HTTP, Denied, Request, Target, Verdict
+from sandbox.egress.rules import HTTP, Denied, Request, Target, Verdict
 
 
 @dataclass(frozen=True, slots=True)

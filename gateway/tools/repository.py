@@ -23,7 +23,7 @@ from gateway.tools.notice import Notice
 from gateway.tools.skills import find_skills
 from gateway.vault.seal import NotOurs, Seal
 from sandbox.contract import Sandbox, SandboxError
-from sandbox.rules import Denied
+from sandbox.egress.rules import Denied
 
 log = structlog.get_logger()
 

@@ -24,7 +24,7 @@ from gateway.tools.result import Result, failure, from_mcp
 from gateway.tools.search import BadAnswer, Query
 from gateway.tools.server import ToolServer
 from sandbox.contract import Mount, Sandbox
-from sandbox.rules import Target
+from sandbox.egress.rules import Target
 from toolservers.web import address
 from toolservers.web.address import Address
 

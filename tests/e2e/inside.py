@@ -18,7 +18,7 @@ from gateway.settings import Egress
 from gateway.tools.egress import Facts, Network
 from sandbox.bubblewrap import BubblewrapDriver, Settings
 from sandbox.contract import Sandbox, SandboxSpec, Unavailable
-from sandbox.dial import look_up
+from sandbox.egress.dial import look_up
 from tests.sandbox.outside import serving
 from tests.sandbox.places import data_directory
 

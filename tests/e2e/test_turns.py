@@ -1,6 +1,7 @@
 """What a turn can do, with real tools in a real sandbox."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import anyio
@@ -367,12 +368,14 @@ async def test_a_sandbox_killed_from_outside_is_replaced_and_keeps_its_files(
 ):
     talk = await Conversation.begin(client)
     await talk.turn("keep")
+    shown: list[Any] = []
     async with talk.stream() as stream:
         await talk.send("sleep")
         await stream.until("agent.tool_use", 2)
-        for process in _sandboxes(server):
-            process.kill()
-        shown = await stream.until_idle()
+        async with anyio.create_task_group() as killing:
+            killing.start_soon(_keep_killing, server)
+            shown += await stream.until_idle()
+            killing.cancel_scope.cancel()
     assert [result.is_error for result in of(shown, "agent.tool_result")] == [True, True]
     assert "kept" in results(await talk.turn("look"))[-1]
 
@@ -387,7 +390,21 @@ async def test_files_outlive_the_processes_of_an_idle_session(
     assert "kept" in results(await talk.turn("look"))[-1]
 
 
+async def _keep_killing(server: Server) -> None:
+    """A call may have reached its sandbox already, or be about to start one: all of them end."""
+    while True:
+        for process in _sandboxes(server):
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        await anyio.sleep(0.05)
+
+
 def _sandboxes(server: Server) -> list[psutil.Process]:
     """The outermost process of every sandbox that runs."""
     started = psutil.Process(server.process.pid).children(recursive=True)
-    return [process for process in started if process.name() == "bwrap"]
+    found: list[psutil.Process] = []
+    for process in started:
+        with suppress(psutil.NoSuchProcess):
+            if process.name() == "bwrap":
+                found.append(process)
+    return found

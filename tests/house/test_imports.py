@@ -25,12 +25,12 @@ sys.path.insert(0, sys.argv.pop(1))
 
 @pytest.mark.parametrize("argument", ["--help", "--version"])
 def test_the_command_line_answers_without_loading_anything_heavy(argument: str):
-    code = f"{_LISTING}from gateway.cli import main; main()"
+    code = f"{_LISTING}from gateway.cli.main import main; main()"
     assert _loaded(code, str(ROOT), argument) & _HEAVY == set()
 
 
 def test_shell_completion_loads_nothing_heavy():
-    code = f"{_LISTING}from gateway.cli import main; main()"
+    code = f"{_LISTING}from gateway.cli.main import main; main()"
     assert _loaded(code, str(ROOT), "completion", "zsh") & _HEAVY == set()
 
 

@@ -10,7 +10,7 @@ import click
 import jsonschema
 import pytest
 
-from gateway.cli import wharfkeep
+from gateway.cli.main import wharfkeep
 from gateway.config import Config
 from gateway.reference import pages
 from tests.house.tree import ROOT, files, name

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from gateway.policy.network import decide, matches, target_of
-from sandbox.rules import Target, Verdict
+from sandbox.egress.rules import Target, Verdict
 from tests.ledger.requirement import requirement
 
 MCP = frozenset([Target("mcp.example", 443), Target("tools.example", 8080)])

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from gateway.policy import repository
 from gateway.policy.repository import explain, parse, route, settings, with_token
-from sandbox.rules import Request, Target
+from sandbox.egress.rules import Request, Target
 
 ONE = parse("one", "https://git.example/o/r")
 PORT = parse("port", "https://git.example:8443/o/r")

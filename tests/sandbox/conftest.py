@@ -11,8 +11,8 @@ from anyio.abc import TaskGroup
 
 from sandbox.bubblewrap import BubblewrapDriver, Settings
 from sandbox.contract import Driver, Unavailable
-from sandbox.docker import DockerDriver
-from sandbox.docker import Settings as DockerSettings
+from sandbox.docker.driver import DockerDriver
+from sandbox.docker.driver import Settings as DockerSettings
 from tests.sandbox.abuse import hostile
 from tests.sandbox.engine import NoEngine, RealEngine, engine
 from tests.sandbox.places import data_directory

@@ -30,9 +30,9 @@ import anyio
 
 from sandbox import apt
 from sandbox.contract import SandboxError
-from sandbox.engine import Engine
+from sandbox.docker.engine import Engine
+from sandbox.docker.stock import Stock
 from sandbox.image import RootFailed, make_root
-from sandbox.stock import Stock
 from tests.sandbox.places import IS_ROOT, ROOT, environment
 
 START_SECONDS = 90.0

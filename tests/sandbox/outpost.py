@@ -19,8 +19,8 @@ from anyio.abc import TaskGroup
 
 from sandbox.bubblewrap import BubblewrapDriver, Settings
 from sandbox.contract import Driver, Limits, Sandbox, SandboxSpec, Unavailable
-from sandbox.docker import DockerDriver
-from sandbox.docker import Settings as DockerSettings
+from sandbox.docker.driver import DockerDriver
+from sandbox.docker.driver import Settings as DockerSettings
 from sandbox.layer import Layer
 from sandbox.orphans import find_inside
 

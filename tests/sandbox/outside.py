@@ -19,9 +19,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from sandbox.egress import Egress
-from sandbox.line import SocketStream as Stream
-from sandbox.rules import Bounds, Decision, Request, Target, Verdict
+from sandbox.egress.line import SocketStream as Stream
+from sandbox.egress.proxy import Egress
+from sandbox.egress.rules import Bounds, Decision, Request, Target, Verdict
 
 DEADLINE = 20.0
 OWNER = "session"

@@ -2,8 +2,8 @@
 
 import pytest
 
-from sandbox import address
-from sandbox.address import BadHost
+from sandbox.egress import address
+from sandbox.egress.address import BadHost
 
 
 @pytest.mark.parametrize(

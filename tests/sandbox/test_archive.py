@@ -14,7 +14,10 @@ from pathlib import Path
 import anyio
 import pytest
 
-from sandbox import archive, erofs, layer, mount
+from sandbox import layer
+from sandbox.archive import archive, erofs, mount
+from sandbox.archive.erofs import BLOCK, SLOT, Entry, Inode
+from sandbox.archive.pack import digest
 from sandbox.bubblewrap import BubblewrapDriver
 from sandbox.contract import (
     Archive,
@@ -26,10 +29,8 @@ from sandbox.contract import (
     SandboxSpec,
     TooLarge,
 )
-from sandbox.erofs import BLOCK, SLOT, Entry, Inode
 from sandbox.estate import Estate
 from sandbox.layer import Layer
-from sandbox.pack import digest
 from tests.sandbox import trees
 from tests.sandbox.places import IS_ROOT, PLAIN_USER
 

@@ -4,8 +4,8 @@ import ssl
 
 import pytest
 
-from sandbox import clienthello
-from sandbox.clienthello import ClientHello, NotTls
+from sandbox.egress import clienthello
+from sandbox.egress.clienthello import ClientHello, NotTls
 
 
 def hello(name: str | None, **settings: object) -> bytes:

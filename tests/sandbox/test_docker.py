@@ -18,9 +18,9 @@ from sandbox.contract import (
     Unavailable,
     Unsupported,
 )
-from sandbox.docker import DockerDriver
-from sandbox.engine import Engine, Missing
-from sandbox.pool import Pool
+from sandbox.docker.driver import DockerDriver
+from sandbox.docker.engine import Engine, Missing
+from sandbox.docker.pool import Pool
 from tests.sandbox.engine import RealEngine
 from tests.sandbox.relay import Relay, relaying
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from sandbox import limits
-from sandbox.breaches import Breaches, size
 from sandbox.contract import Limits
-from sandbox.limits import Cgroups, Group
+from sandbox.limits import group as limits
+from sandbox.limits.breaches import Breaches, size
+from sandbox.limits.group import Cgroups, Group
 
 LIMITS = Limits(memory=64 * 1024**2, processes=10, cpus=0.5)
 

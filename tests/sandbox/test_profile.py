@@ -9,8 +9,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from sandbox import profile, seccomp
+from sandbox import seccomp
 from sandbox.contract import Unavailable
+from sandbox.docker import profile
 from tests.sandbox.test_seccomp import NUMBERS, PRETEND
 from tests.sandbox.test_seccomp import decide as run
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from sandbox import layer
-from sandbox.meter import MAX_DEPTH
-from sandbox.quota import Meter, MeterError, Usage, shortage, space
+from sandbox.limits.meter import MAX_DEPTH
+from sandbox.limits.quota import Meter, MeterError, Usage, shortage, space
 
 MANY = 1 << 40
 MEBIBYTE = 1024**2

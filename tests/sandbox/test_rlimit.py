@@ -3,7 +3,7 @@
 import resource
 
 from sandbox.contract import Limits
-from sandbox.rlimit import rlimits
+from sandbox.limits.rlimit import rlimits
 
 LIMITS = Limits(processes=10)
 

@@ -7,14 +7,14 @@ from pathlib import Path
 import anyio
 import pytest
 
-from sandbox import inmates
-from sandbox.breaches import Breaches
 from sandbox.contract import Breach, Channel, Driver, Limits, Sandbox, SandboxSpec
 from sandbox.layer import Layer
-from sandbox.limits import Group
+from sandbox.limits import inmates
+from sandbox.limits.breaches import Breaches
+from sandbox.limits.group import Group
+from sandbox.limits.quota import Meter
+from sandbox.limits.watchdog import Ward, Watchdog
 from sandbox.orphans import find_inside
-from sandbox.quota import Meter
-from sandbox.watchdog import Ward, Watchdog
 
 pytestmark = pytest.mark.usefixtures("watchful")
 
@@ -199,7 +199,8 @@ async def test_who_stays_within_the_limits_is_left_alone(sandbox: Sandbox):
 
 # Looks at sandboxes that nothing else bounds
 
-LOOSE = Limits(processes=4096)
+LOOSE = Limits(processes=256)
+"""More than is watched for, and few enough that other tests get their turn meanwhile."""
 
 
 @pytest.fixture

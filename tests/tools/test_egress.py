@@ -12,7 +12,7 @@ from gateway.policy.repository import parse
 from gateway.registries import Registries, Registry, Tools
 from gateway.settings import Egress
 from gateway.tools.egress import INSIDE, REGISTRIES, Diary, Facts, Network, tightens
-from sandbox.rules import Decision, Denied, Request, Target, Verdict
+from sandbox.egress.rules import Decision, Denied, Request, Target, Verdict
 
 UNRESTRICTED: Mapping[str, Any] = {"type": "unrestricted"}
 MIRROR = Target("mirror.test", 8081)

@@ -5,7 +5,7 @@ import pytest
 from gateway.policy.domains import Domains
 from gateway.tools.reach import Fetching, Reach, Searching
 from gateway.tools.search import Brave, Engine, Searxng, Tavily
-from sandbox.rules import Denied, Request, Target, Verdict
+from sandbox.egress.rules import Denied, Request, Target, Verdict
 from tests.ledger.requirement import requirement
 
 OWNER = "sesn_1.web"

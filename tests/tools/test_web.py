@@ -24,8 +24,8 @@ from gateway.tools.web import Job, Web, program
 from sandbox.bubblewrap import BubblewrapDriver
 from sandbox.bubblewrap import Settings as DriverSettings
 from sandbox.contract import Mount, Sandbox, SandboxSpec, Unavailable
-from sandbox.egress import Egress
-from sandbox.rules import Bounds, Decision
+from sandbox.egress.proxy import Egress
+from sandbox.egress.rules import Bounds, Decision
 from tests.ledger.requirement import requirement
 from tests.sandbox.places import data_directory
 from tests.toolservers.internet import Internet, Page, moved

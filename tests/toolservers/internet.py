@@ -1,7 +1,7 @@
 """A small internet: sites by name, over http and https, and the proxy that leads to them.
 
 The sites are real servers on the loopback interface, and say what a test has them say. The proxy
-keeps the protocol of `sandbox.egress`, but knows where every name is.
+keeps the protocol of `sandbox.egress.proxy`, but knows where every name is.
 """
 
 import select

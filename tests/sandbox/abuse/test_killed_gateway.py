@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -42,9 +43,10 @@ def groups_of(pids: list[int]) -> set[Path]:
     ours = Path("/proc/self/cgroup").read_text().splitlines()
     found: set[Path] = set()
     for pid in pids:
-        for line in set(Path(f"/proc/{pid}/cgroup").read_text().splitlines()) - set(ours):
-            _, controllers, path = line.split(":", 2)
-            found.add(Path("/sys/fs/cgroup", controllers.removeprefix("name="), path[1:]))
+        with suppress(FileNotFoundError, ProcessLookupError):  # a short-lived one, gone by now
+            for line in set(Path(f"/proc/{pid}/cgroup").read_text().splitlines()) - set(ours):
+                _, controllers, path = line.split(":", 2)
+                found.add(Path("/sys/fs/cgroup", controllers.removeprefix("name="), path[1:]))
     return {place for place in found if place.exists()}
 
 

@@ -8,7 +8,7 @@ import anyio
 import pytest
 from anyio.abc import SocketStream, TaskGroup
 
-from sandbox.rules import Verdict
+from sandbox.egress.rules import Verdict
 from tests.sandbox.outside import (
     BOUNDS,
     DEADLINE,

@@ -10,7 +10,7 @@ import pytest
 from anyio.abc import SocketStream, TaskGroup
 from anyio.streams.tls import TLSStream
 
-from sandbox.rules import Denied, Request, Verdict
+from sandbox.egress.rules import Denied, Request, Verdict
 from tests.sandbox.outside import (
     DEADLINE,
     Authority,
