@@ -15,12 +15,14 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from gateway.errors import ConfigError
 from gateway.settings import (
+    AuditSettings,
     Egress,
     Files,
     Log,
     Loop,
     Models,
     Packages,
+    PolicySettings,
     SandboxSettings,
     Server,
     StoreSettings,
@@ -62,6 +64,8 @@ class Config(BaseSettings):
     web: Web = Web()
     egress: Egress = Egress()
     packages: Packages = Packages()
+    policy: PolicySettings = PolicySettings()
+    audit: AuditSettings = AuditSettings()
     log: Log = Log()
 
     @model_validator(mode="after")
