@@ -199,7 +199,7 @@ async def test_who_stays_within_the_limits_is_left_alone(sandbox: Sandbox):
 
 # Looks at sandboxes that nothing else bounds
 
-LOOSE = Limits(processes=256)
+LOOSE = Limits(processes=96)
 """More than is watched for, and few enough that other tests get their turn meanwhile."""
 
 
