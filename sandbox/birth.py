@@ -6,7 +6,6 @@ wait for. A start that fails leaves nothing behind but the layer.
 
 import json
 import os
-import shutil
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from sandbox.contract import Limits, SandboxSpec, Unavailable
 from sandbox.layer import Layer
 from sandbox.limits.group import Group
 from sandbox.limits.rlimit import limit_processes, rlimits
+from sandbox.porch import Porch
 from sandbox.premises import Premises
 from sandbox.spawn import Process, Spawner, Start, hold
 from sandbox.switchboard import Switchboard
@@ -36,7 +36,7 @@ class Newborn:
 
     uid: int
     layer: Path
-    sockets: Path
+    porch: Porch
     switchboard: Switchboard
     processes: Sequence[Process]
     """The first process inside, unless it is dead already, and bwrap."""
@@ -44,8 +44,8 @@ class Newborn:
     complaints: Complaints
     confine: Callable[[], None]
     """Bounds the first process, which has started nothing yet; blocks, raises `OSError`."""
-    clear: Callable[[Path], None]
-    """Removes everything but the layer; is told where `sockets` are by then; blocks."""
+    clear: Callable[[Porch], None]
+    """Removes everything but the layer; is told where the porch is by then; blocks."""
 
 
 async def give_birth(
@@ -56,12 +56,12 @@ async def give_birth(
     Raises:
         Unavailable: It could not be started.
     """
-    directory = premises.estate.sockets / layer.name
+    porch = premises.estate.porch(layer.name)
     group = Group(()) if premises.cgroups is None else premises.cgroups.group(layer.name)
     clear = partial(_clear, group)
     view = View(
         layer=layer,
-        socket_directory=directory,
+        porch=porch,
         program=premises.program,
         etc=premises.etc,
         limits=spec.limits,
@@ -72,8 +72,8 @@ async def give_birth(
     )
     started = False
     try:
-        await anyio.to_thread.run_sync(_make_room, premises, directory, layer, spec)
-        with _closed_unless_served(Switchboard(directory, uid=layer.uid, token=token)) as board:
+        await anyio.to_thread.run_sync(_make_room, premises, porch, layer, spec)
+        with _closed_unless_served(Switchboard(porch.sockets, uid=layer.uid, token=token)) as board:
             processes, complaints = await _spawn(premises, spawner, view, token)
         started = True
     except OSError as error:
@@ -81,11 +81,11 @@ async def give_birth(
     finally:
         if not started:
             with anyio.CancelScope(shield=True):
-                await anyio.to_thread.run_sync(clear, directory)
+                await anyio.to_thread.run_sync(clear, porch)
     return Newborn(
         uid=layer.uid,
         layer=layer.path,
-        sockets=directory,
+        porch=porch,
         switchboard=board,
         processes=processes,
         group=group,
@@ -104,11 +104,8 @@ def _closed_unless_served(switchboard: Switchboard) -> Generator[Switchboard]:
         raise
 
 
-def _make_room(premises: Premises, directory: Path, layer: Layer, spec: SandboxSpec) -> None:
-    shutil.rmtree(directory, ignore_errors=True)  # of an earlier process; only we write there
-    directory.mkdir(mode=0o700)
-    if layer.uid != os.geteuid():
-        os.chown(directory, layer.uid, layer.uid)
+def _make_room(premises: Premises, porch: Porch, layer: Layer, spec: SandboxSpec) -> None:
+    porch.make(layer.uid)
     if premises.cgroups is not None:
         premises.cgroups.make(layer.name, spec.limits)
 
@@ -119,8 +116,8 @@ def _confine(pid: int, group: Group, limits: Limits, *, own_uid: bool) -> None:
         limit_processes(pid, limits)
 
 
-def _clear(group: Group, directory: Path) -> None:
-    shutil.rmtree(directory, ignore_errors=True)
+def _clear(group: Group, porch: Porch) -> None:
+    porch.clear()
     group.remove()
 
 

@@ -19,6 +19,7 @@ from sandbox.channel import SocketChannel, closing, fetch, store
 from sandbox.contract import Breach, Limits, SandboxError, SandboxGone
 from sandbox.limits.breaches import Breaches
 from sandbox.limits.group import Group
+from sandbox.porch import Porch
 from sandbox.spawn import Process
 
 KILL_SECONDS = 10.0
@@ -47,7 +48,7 @@ class Cell:
         self._ref = ref
         self._newborn = newborn
         self._breaches = breaches
-        self._sockets = newborn.sockets
+        self._porch = newborn.porch
         self._layer = newborn.layer
         self._switchboard = newborn.switchboard
         self._processes = newborn.processes
@@ -71,7 +72,11 @@ class Cell:
 
     @property
     def sockets(self) -> Path:
-        return self._sockets
+        return self._porch.sockets
+
+    @property
+    def uploads(self) -> Path:
+        return self._porch.uploads
 
     @property
     def layer(self) -> Path:
@@ -115,11 +120,11 @@ class Cell:
         """Wait until it has ended, whyever, and nothing of it runs any more."""
         await self._buried.wait()
 
-    def rename(self, layer: Path, sockets: Path, remove_layer: Callable[[], None]) -> None:
+    def rename(self, layer: Path, porch: Porch, remove_layer: Callable[[], None]) -> None:
         """From now on it is called as its layer is, and these are its directories outside."""
         self._id = self._ref = layer.name
         self._layer = layer
-        self._sockets = sockets
+        self._porch = porch
         self._remove_layer = remove_layer
 
     async def claim(self, *, env: Mapping[str, str]) -> None:
@@ -215,7 +220,7 @@ class Cell:
                 break
         self._breaches.look()
         try:
-            await anyio.to_thread.run_sync(self._newborn.clear, self._sockets)
+            await anyio.to_thread.run_sync(self._newborn.clear, self._porch)
         except (OSError, SandboxError) as error:
             _log.error("cannot clear away the sandbox %s: %s", self._id, error)
         for process in self._processes:

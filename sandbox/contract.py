@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import Literal, Protocol, TypeAlias
 
 EGRESS_NAME = "egress"
+UPLOADS = "/mnt/session/uploads"
 RELAY_PORT = 3128
 
 Enforcement: TypeAlias = Literal["cgroup-v2", "cgroup-v1", "rlimit", "watchdog", "tmpfs", "none"]
@@ -96,7 +97,7 @@ class Mount:
     source: Path
     """On the host, and ours: nothing inside ever decides what is there."""
     target: str
-    """Inside: an absolute path below ``/opt`` or ``/mnt``."""
+    """Inside: an absolute path below ``/opt`` or ``/mnt``, but not below `UPLOADS`."""
     writable: bool = False
     """Programs inside may change it; then it has to belong to the sandbox's user."""
 
@@ -192,6 +193,15 @@ class Sandbox(Protocol):
     @property
     def sockets(self) -> Path:
         """A directory of the host, only this sandbox's to enter, that shows read-only inside."""
+        ...
+
+    @property
+    def uploads(self) -> Path:
+        """A directory of the host, the gateway's to fill, that shows read-only at `UPLOADS` inside.
+
+        It is empty at the start, whoever had the layer before, and goes with the processes. What
+        is in it everybody inside may read as far as its modes say so.
+        """
         ...
 
     @property

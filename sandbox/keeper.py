@@ -157,7 +157,7 @@ class Keeper:
             ward = self._wards[name] = self._wards.pop(old)
             ward.layer = place.path
             self._cells[name] = self._cells.pop(old)
-            cell.rename(place.path, self._estate.sockets / name, partial(self._remove, place))
+            cell.rename(place.path, self._estate.porch(name), partial(self._remove, place))
 
     async def archive(self, ref: str, destination: Path, *, max_bytes: int) -> Archive:
         """Write a layer that was kept to a file."""
@@ -284,25 +284,28 @@ class Keeper:
                     await cell.destroy(keep_layer=True)
         if not ready:
             raise Unavailable(self._maker.explain(cell.complaints))
+        if self._wards.get(place.name) is ward:
+            # Not before: while it starts it still has the directories of this machine, and what
+            # is in those would count as its own.
+            self._watch().watch(ward)
         return cell
 
     async def _live(self, cell: Cell, ward: Ward) -> None:
-        watchdog = self._watch()
-        watchdog.watch(ward)
         try:
             await cell.live()
         finally:
-            watchdog.forget(ward)
+            if self._watchdog is not None:
+                self._watchdog.forget(ward)
             self._wards.pop(cell.ref, None)
             if self._cells.get(cell.ref) is cell:
                 del self._cells[cell.ref]
 
     def _rename(self, old: str, new: str) -> None:
-        for parent in (self._estate.layers, self._estate.sockets):
-            if os.path.lexists(parent / new):
-                raise SandboxError(f"there already is a sandbox {new}")
-        for parent in (self._estate.layers, self._estate.sockets):
-            (parent / old).rename(parent / new)
+        layers, porch = self._estate.layers, self._estate.porch(new)
+        if os.path.lexists(layers / new) or porch.exists():
+            raise SandboxError(f"there already is a sandbox {new}")
+        (layers / old).rename(layers / new)
+        self._estate.porch(old).move(porch)
 
     def _watch(self) -> Watchdog:
         if self._watchdog is None:
@@ -325,9 +328,10 @@ class Keeper:
                 self._uids.give_back(place.name)
 
     def _reap(self, layers: Sequence[Layer], keep: frozenset[str]) -> list[str]:
-        for directory in list(self._estate.sockets.iterdir()):
-            if directory.name not in self._cells:
-                layer.remove(directory, self._estate.trash)
+        for parent in (self._estate.sockets, self._estate.uploads):
+            for directory in list(parent.iterdir()):
+                if directory.name not in self._cells:
+                    layer.remove(directory, self._estate.trash)
         archive.sweep(self._estate, self._cells.keys())
         layer.empty(self._estate.trash)
         gone = [each for each in layers if each.name not in keep]

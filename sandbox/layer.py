@@ -27,9 +27,8 @@ MOUNTS = {
 }
 """Directory of the layer -> where programs inside find it."""
 
-UPLOADS = "/mnt/session/uploads"
 MEMORY = "/mnt/memory"
-"""Where read-only mounts go; empty without them. Their parents are not the sandbox's to change."""
+"""Where read-only mounts go; empty without them. Its parents are not the sandbox's to change."""
 
 _DIRECTORIES = ("workspace", "session", "session/outputs", "home")
 _FALLBACK = Path("/var/lib/wharfkeep")

@@ -12,8 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sandbox.contract import EGRESS_NAME, Limits, Mount, Unavailable
-from sandbox.layer import MEMORY, MOUNTS, UPLOADS, Layer, enterable
+from sandbox.contract import EGRESS_NAME, UPLOADS, Limits, Mount, Unavailable
+from sandbox.layer import MEMORY, MOUNTS, Layer, enterable
+from sandbox.porch import Porch
 from sandbox.switchboard import SOCKET_NAME
 
 RUNTIME = "/opt/wharfkeep"
@@ -109,7 +110,7 @@ class View:
     """What differs from sandbox to sandbox."""
 
     layer: Layer
-    socket_directory: Path
+    porch: Porch
     program: Path
     etc: Path
     """Made by `make_etc`."""
@@ -258,7 +259,7 @@ def _memory_directories(limits: Limits) -> list[str]:
 
 
 def _layer(layer: Layer) -> list[str]:
-    options = ["--dir", UPLOADS, "--dir", MEMORY]
+    options = ["--dir", MEMORY]
     for directory, place in MOUNTS.items():
         options += ["--bind", str(layer.path / directory), place]
     return options
@@ -266,7 +267,8 @@ def _layer(layer: Layer) -> list[str]:
 
 def _runtime(view: View) -> list[str]:
     options = ["--ro-bind", str(view.program), PROGRAM]
-    options += ["--ro-bind", str(view.socket_directory), str(Path(SOCKET).parent)]
+    options += ["--ro-bind", str(view.porch.sockets), str(Path(SOCKET).parent)]
+    options += ["--ro-bind", str(view.porch.uploads), UPLOADS]
     if view.python.prefix is not None:
         options += ["--ro-bind", str(view.python.prefix), PYTHON_PREFIX]
     return options

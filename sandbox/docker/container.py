@@ -5,11 +5,8 @@ group, a switchboard. The engine is needed to start it and to clear it away, not
 the engine is gone, a sandbox still works and can still be killed.
 """
 
-import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import anyio
@@ -20,8 +17,10 @@ from sandbox.contract import SandboxSpec, Unavailable
 from sandbox.docker.console import Console
 from sandbox.docker.engine import Engine, State
 from sandbox.docker.recipe import Fittings, furnish, recipe
+from sandbox.estate import Estate
 from sandbox.layer import Layer
 from sandbox.limits.group import group_of
+from sandbox.porch import Porch
 from sandbox.spawn import Process
 from sandbox.switchboard import Switchboard
 
@@ -36,8 +35,7 @@ class Berth:
     engine: Engine
     fittings: Fittings
     image: str
-    sockets: Path
-    """The directory for rooms of sandboxes."""
+    estate: Estate
     start_seconds: float
 
 
@@ -51,34 +49,34 @@ async def give_birth(
     Raises:
         Unavailable: It could not be started; the message has the engine's words.
     """
-    room = berth.sockets / layer.name
+    porch = berth.estate.porch(layer.name)
     try:
-        await anyio.to_thread.run_sync(_make_room, room, layer)
+        await anyio.to_thread.run_sync(_make_room, porch, layer)
         proxies = berth.fittings.proxies
-        board = Switchboard(room, uid=layer.uid, token=token, proxies=proxies)
+        board = Switchboard(porch.sockets, uid=layer.uid, token=token, proxies=proxies)
         try:
-            console = Console(room, uid=layer.uid, proxies=proxies)
-            body = recipe(berth.fittings, layer, room, berth.image, spec)
+            console = Console(porch.sockets, uid=layer.uid, proxies=proxies)
+            body = recipe(berth.fittings, layer, porch, berth.image, spec)
             process, complaints = await _start(berth, name, console, body, token)
         except BaseException:
             board.close()
             raise
     except BaseException as error:
         with anyio.CancelScope(shield=True):
-            await anyio.to_thread.run_sync(_clear, room)
+            await anyio.to_thread.run_sync(porch.clear)
         if isinstance(error, OSError):
             raise Unavailable(f"cannot start a container: {error}") from error
         raise
     return Newborn(
         uid=layer.uid,
         layer=layer.path,
-        sockets=room,
+        porch=porch,
         switchboard=board,
         processes=[process],
         group=group_of(process.pid),
         complaints=Complaints(complaints),
         confine=_nothing_more,
-        clear=_clear,
+        clear=Porch.clear,
     )
 
 
@@ -109,16 +107,9 @@ def _obituary(state: State) -> str:
     return f"a container did not start ({why}); its image must have Python 3.9 at /usr/bin/python3"
 
 
-def _make_room(room: Path, layer: Layer) -> None:
-    shutil.rmtree(room, ignore_errors=True)  # of an earlier process; only we write there
-    room.mkdir(mode=0o700)
-    furnish(room, layer)
-    if layer.uid != os.geteuid():
-        os.chown(room, layer.uid, layer.uid)
-
-
-def _clear(room: Path) -> None:
-    shutil.rmtree(room, ignore_errors=True)
+def _make_room(porch: Porch, layer: Layer) -> None:
+    porch.make(layer.uid)
+    furnish(porch.sockets, layer)
 
 
 def _nothing_more() -> None:

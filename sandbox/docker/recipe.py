@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sandbox.contract import Limits, SandboxSpec
+from sandbox.contract import UPLOADS, Limits, SandboxSpec
 from sandbox.docker import console, profile
-from sandbox.layer import MEMORY, MOUNTS, UPLOADS, Layer
+from sandbox.layer import MEMORY, MOUNTS, Layer
 from sandbox.limits.rlimit import rlimits
+from sandbox.porch import Porch
 from sandbox.view import (
     ENVIRONMENT,
     ETC,
@@ -82,11 +83,11 @@ class Fittings:
 
 
 def recipe(
-    fittings: Fittings, layer: Layer, sockets: Path, image: str, spec: SandboxSpec
+    fittings: Fittings, layer: Layer, porch: Porch, image: str, spec: SandboxSpec
 ) -> Mapping[str, Any]:
     """The body of the request that creates the container.
 
-    `sockets` is the room of the sandbox on the host, which `furnish` has seen.
+    The porch is the sandbox's, and `furnish` has seen its sockets.
     """
     return {
         "Image": image,
@@ -104,13 +105,13 @@ def recipe(
             **_isolation(fittings),
             **_bounds(spec.limits, fittings),
             "Tmpfs": _tmpfs(layer.uid, spec.limits),
-            "Mounts": [_bind(*each) for each in _mounts(fittings, layer, sockets, spec)],
+            "Mounts": [_bind(*each) for each in _mounts(fittings, layer, porch, spec)],
         },
     }
 
 
 def furnish(sockets: Path, layer: Layer) -> None:
-    """Write into the room of a sandbox what differs from one to the next; blocks."""
+    """Write beside the sockets of a sandbox what differs from one to the next; blocks."""
     for name, text in accounts(layer.uid).items():
         (sockets / name).write_text(text)
         (sockets / name).chmod(0o644)
@@ -159,17 +160,17 @@ def _tmpfs(uid: int, limits: Limits) -> Mapping[str, str]:
 
 
 def _mounts(
-    fittings: Fittings, layer: Layer, sockets: Path, spec: SandboxSpec
+    fittings: Fittings, layer: Layer, porch: Porch, spec: SandboxSpec
 ) -> Sequence[tuple[Path, str, bool]]:
     """Source, target, and whether it is writable."""
     mounts = [(layer.path / name, place, True) for name, place in MOUNTS.items()]
-    mounts += [(fittings.program, PROGRAM, False), (sockets, _GATEWAY, False)]
+    mounts += [(fittings.program, PROGRAM, False)]
+    mounts += [(porch.sockets, _GATEWAY, False), (porch.uploads, UPLOADS, False)]
     for name in ETC:
-        source = (sockets if name in accounts(layer.uid) else fittings.etc) / name
+        source = (porch.sockets if name in accounts(layer.uid) else fittings.etc) / name
         mounts.append((source, f"/etc/{name}", False))
-    for place in (UPLOADS, MEMORY):
-        if not any(Path(mount.target).is_relative_to(place) for mount in spec.mounts):
-            mounts.append((fittings.empty, place, False))
+    if not any(Path(mount.target).is_relative_to(MEMORY) for mount in spec.mounts):
+        mounts.append((fittings.empty, MEMORY, False))
     return mounts + [(mount.source, mount.target, mount.writable) for mount in spec.mounts]
 
 

@@ -11,7 +11,6 @@ from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import anyio
 import anyio.from_thread
@@ -24,6 +23,7 @@ from sandbox.docker.grounds import Grounds
 from sandbox.docker.recipe import ESTATE_LABEL
 from sandbox.docker.stock import Stock
 from sandbox.layer import Layer
+from sandbox.porch import Porch
 
 _NO_CORES = f"rlimit type {resource.RLIMIT_CORE}:"
 """What runc says when it may not raise the limit it was started with."""
@@ -62,7 +62,7 @@ class Yard:
             engine=self._engine,
             fittings=self.grounds.fittings,
             image=await self._image(spec),
-            sockets=self.grounds.estate.sockets,
+            estate=self.grounds.estate,
             start_seconds=self._start_seconds,
         )
         self._living.add(name)
@@ -116,8 +116,8 @@ class Yard:
             self._standard = await self._stock.standard()
         return self._standard
 
-    def _clear(self, name: str, clear: Callable[[Path], None], sockets: Path) -> None:
-        clear(sockets)
+    def _clear(self, name: str, clear: Callable[[Porch], None], porch: Porch) -> None:
+        clear(porch)
         anyio.from_thread.run_sync(self._bury, name)
 
     def _bury(self, name: str) -> None:

@@ -101,8 +101,9 @@ class Watchdog:
         self._occupied.set()
 
     def forget(self, ward: Ward) -> None:
-        """A sandbox is over."""
-        self._wards.remove(ward)
+        """A sandbox is over, whether it was watched or not."""
+        if ward in self._wards:
+            self._wards.remove(ward)
         if not self._wards:
             self._occupied = anyio.Event()
 

