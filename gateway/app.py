@@ -6,7 +6,7 @@ driver or a model; `gateway.server` puts one behind a socket.
 
 import os
 from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from gateway.api.context import Gateway
 from gateway.clock import Clock, SystemClock
 from gateway.config import Config
 from gateway.errors import StartError
+from gateway.expiry import Expiry
 from gateway.loop.runner import Workshop
 from gateway.loop.wake import Wake
 from gateway.model.catalogue import Catalogue
@@ -25,14 +26,23 @@ from gateway.model.client import MessagesClient
 from gateway.model.contract import Model
 from gateway.model.fake import FakeModel
 from gateway.model.inline import WithFiles
+from gateway.model.judge import ModelJudge
 from gateway.model.price import Prices
 from gateway.model.script import load as load_script
+from gateway.notify import Notifier
+from gateway.policy.audit import Redaction
+from gateway.policy.judge import Judge
+from gateway.rulebook import Rulebook
 from gateway.sandboxes import open_sandboxes
 from gateway.store.blobs import Blobs, DiskBlobs
 from gateway.store.lock import locked
 from gateway.store.shelf import Shelf
 from gateway.store.store import Store, open_store
 from gateway.tools.call import Gate
+from gateway.tools.connect import Connections
+from gateway.tools.law import Law
+from gateway.tools.servers import NoServers, Servers
+from gateway.vault.keyfile import audit_key
 from gateway.vault.seal import Seal
 from sandbox.contract import Capabilities, Driver
 
@@ -54,11 +64,16 @@ class App:
 
 @asynccontextmanager
 async def build(
-    config: Config, *, driver: Driver | None = None, model: Model | None = None
+    config: Config,
+    *,
+    driver: Driver | None = None,
+    model: Model | None = None,
+    servers: Servers | None = None,
 ) -> AsyncGenerator[App]:
     """Open everything, recover what an earlier process left, and run until the exit.
 
-    `driver` and `model` are taken instead of those the configuration describes.
+    `driver` and `model` are taken instead of those the configuration describes; `servers` is what
+    reaches MCP servers.
 
     Raises:
         StartError: The machine does not let it: the message says what to do.
@@ -75,24 +90,17 @@ async def build(
         sandboxes = await stack.enter_async_context(
             open_sandboxes(config, store, shelf, clock, seal=seal, driver=driver)
         )
-        connections = sandboxes.connections
-        wake = Wake(
-            Workshop(
-                store=store,
-                bus=store.bus,
-                clock=clock,
-                owner=store.leases.owner,
-                model=WithFiles(model, store, shelf, clock),
-                prices=Prices(config.models),
-                gate=Gate(connections, sandboxes.web, deadline=config.sandbox.call_seconds),
-                wake=connections.wake,
-                park=connections.park,
-                collect=connections.collect,
-                collect_seconds=config.files.output_seconds,
-                loop=config.loop,
-                models=config.models,
-            )
+        rulebook = await stack.enter_async_context(_rulebook(config, store, clock))
+        gate = Gate(
+            sandboxes.connections,
+            sandboxes.web,
+            servers=servers or NoServers(),
+            law=Law(rulebook, clock),
+            judge=_judge(config, model),
+            deadline=config.sandbox.call_seconds,
         )
+        reading = WithFiles(model, store, shelf, clock)
+        wake = Wake(_workshop(config, store, clock, reading, gate, rulebook, sandboxes.connections))
         gateway = Gateway(
             config=config,
             store=store,
@@ -106,18 +114,73 @@ async def build(
             seal=seal,
             mounts=sandboxes.uploads,
             builder=sandboxes.builder,
-            discard=connections.discard,
+            rulebook=rulebook,
+            discard=sandboxes.connections.discard,
+            groups_of=lambda actor: rulebook.rules.user(id=actor, kind="user").groups,
         )
         await stack.enter_async_context(wake.running())
+        await stack.enter_async_context(Expiry(gateway.intake).running())
+        await stack.enter_async_context(_notices(gateway))
         yield App(gateway=gateway, model=_describe(config), sandbox=sandboxes.capabilities)
+
+
+def _workshop(  # noqa: PLR0917 - what runners work with, each of another type
+    config: Config,
+    store: Store,
+    clock: Clock,
+    model: Model,
+    gate: Gate,
+    rulebook: Rulebook,
+    connections: Connections,
+) -> Workshop:
+    return Workshop(
+        store=store,
+        bus=store.bus,
+        clock=clock,
+        owner=store.leases.owner,
+        model=model,
+        prices=Prices(config.models),
+        gate=gate,
+        rulebook=rulebook,
+        redaction=Redaction(config.audit.redact),
+        approval_micros=int(config.policy.approval_seconds * 1_000_000),
+        wake=connections.wake,
+        park=connections.park,
+        collect=connections.collect,
+        collect_seconds=config.files.output_seconds,
+        loop=config.loop,
+        models=config.models,
+    )
+
+
+def _notices(gateway: Gateway) -> AbstractAsyncContextManager[None]:
+    """What tells others of calls that wait for an approval, if anybody is to be told."""
+    settings = gateway.config.policy
+    if not settings.approval_url:
+        return nullcontext()
+
+    def members_of(wanted: frozenset[str]) -> list[str]:
+        listed = gateway.rulebook.rules.groups.items()
+        return [name for name, groups in listed if groups & wanted]
+
+    return Notifier(
+        store=gateway.store,
+        clock=gateway.clock,
+        seal=gateway.seal,
+        receiver=settings.approval_url,
+        here=settings.public_url or f"http://{gateway.config.server.listen}",
+        members_of=members_of,
+    ).running()
 
 
 @asynccontextmanager
 async def _store(config: Config, clock: Clock) -> AsyncGenerator[Store]:
     """The store, and the lock that says that this directory is ours: nothing may come before."""
+    key = await anyio.to_thread.run_sync(audit_key, config.data_dir, config.audit.key_file)
     store = await open_store(
         config.store.url,
         config.data_dir,
+        audit_key=key,
         clock=clock,
         synchronous=config.store.synchronous,
         pool=config.store.pool,
@@ -162,6 +225,20 @@ async def _model(config: Config, clock: Clock) -> AsyncGenerator[Model]:
         yield client
     finally:
         await client.aclose()
+
+
+@asynccontextmanager
+async def _rulebook(config: Config, store: Store, clock: Clock) -> AsyncGenerator[Rulebook]:
+    rulebook = Rulebook(config.policy, store, clock)
+    await rulebook.open()
+    async with rulebook.running():
+        yield rulebook
+
+
+def _judge(config: Config, model: Model) -> Judge | None:
+    name, seconds = config.policy.judge_model, config.policy.judge_seconds
+    prices = Prices(config.models)
+    return ModelJudge(model, name, seconds=seconds, prices=prices) if name else None
 
 
 def _describe(config: Config) -> str:

@@ -10,11 +10,19 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import anyio
 
 from gateway.config import Config
 from gateway.settings import Endpoint
+from sandbox.contract import SandboxError
+
+if TYPE_CHECKING:
+    from sandbox.docker.engine import Engine
 
 _SECONDS = 10.0
 """The longest one trial may take."""
@@ -38,8 +46,7 @@ def examine(config: Config) -> list[Finding]:
     return [
         _python(),
         _data_dir(config.data_dir),
-        _bubblewrap(),
-        _user_namespaces(),
+        *_sandboxes(config),
         _ripgrep(),
         _cgroups(Path("/sys/fs/cgroup")),
         *_models(config),
@@ -63,6 +70,66 @@ def _data_dir(path: Path) -> Finding:
     free = shutil.disk_usage(there).free / 1024**3
     return Finding(
         name="data directory", works=True, detail=f"{path}, {free:.0f} GiB free on its disk"
+    )
+
+
+def _sandboxes(config: Config) -> list[Finding]:
+    if config.sandbox.driver == "docker":
+        return anyio.run(_containers, config)
+    return [_bubblewrap(), _user_namespaces()]
+
+
+async def _containers(config: Config) -> list[Finding]:
+    """The engine, and what of it sandboxes need."""
+    from sandbox.docker.engine import Engine
+
+    settings = config.sandbox.docker
+    engine = Engine(settings.address, seconds=_SECONDS)
+    try:
+        about = await engine.about()
+        image = await _image(engine, settings.image)
+    except SandboxError as error:
+        remedy = "start it, or set sandbox.docker.address to where it listens"
+        return [Finding(name="container engine", works=False, detail=str(error), remedy=remedy)]
+    finally:
+        await engine.aclose()
+    rootless = "rootless" in about.security
+    found = Finding(
+        name="container engine",
+        works=not rootless,
+        detail=f"{about.version} at {engine.address}{', rootless' if rootless else ''}",
+        remedy="use the engine of this machine, or bubblewrap, which needs no root"
+        if rootless
+        else "",
+    )
+    return [found, image, _gvisor(config, about.runtimes)]
+
+
+async def _image(engine: "Engine", name: str) -> Finding:
+    if not name:
+        detail = "made from Debian packages when the first sandbox needs it"
+        return Finding(name="sandbox image", works=True, detail=detail)
+    there = await engine.has_image(name)
+    return Finding(
+        name="sandbox image",
+        works=there,
+        detail=f"{name} is {'' if there else 'not '}there",
+        remedy="" if there else f"docker pull {name}, or leave sandbox.docker.image empty",
+    )
+
+
+def _gvisor(config: Config, runtimes: Collection[str]) -> Finding:
+    settings = config.sandbox
+    there = "runsc" in runtimes
+    return Finding(
+        name="gvisor",
+        works=there,
+        detail=f"the engine lists {', '.join(sorted(runtimes))}",
+        remedy=""
+        if there
+        else 'install runsc and list it under "runtimes" in the engine\'s daemon.json; '
+        "until then sandboxes share this machine's kernel",
+        required=settings.docker.runtime == "runsc" or "kernel_isolation" in settings.require,
     )
 
 

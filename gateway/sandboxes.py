@@ -30,7 +30,7 @@ from gateway.tools.reach import Reach
 from gateway.tools.recipe import find_system
 from gateway.tools.repository import Checkouts
 from gateway.tools.search import engine
-from gateway.tools.uploads import Uploads, beside
+from gateway.tools.uploads import Uploads
 from gateway.tools.web import Web
 from gateway.vault.seal import Seal
 from sandbox.bubblewrap import BubblewrapDriver, Settings
@@ -78,7 +78,9 @@ async def open_sandboxes(
             config, store, clock, driver=driver, network=network, registries=registries, place=place
         )
         await stack.enter_async_context(builder.running())
-        uploads = await anyio.to_thread.run_sync(Uploads, beside(place), store, shelf.blobs, clock)
+        uploads = await anyio.to_thread.run_sync(
+            Uploads, place / "incoming", store, shelf.blobs, clock
+        )
         reach = Reach(engine(config.web))
         connections = Connections(
             driver,

@@ -123,6 +123,7 @@ class _Server(uvicorn.Server):
 
 
 def _uvicorn(app: App) -> uvicorn.Config:
+    trusted = app.gateway.config.server.trusted_proxies
     return uvicorn.Config(
         application(app.gateway),
         http="h11",  # httptools fails a check of the MCP conformance suite
@@ -131,6 +132,8 @@ def _uvicorn(app: App) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=bool(trusted),
+        forwarded_allow_ips=trusted,
         timeout_graceful_shutdown=CLOSE_SECONDS,
     )
 

@@ -18,14 +18,15 @@ from anyio.abc import TaskGroup
 
 from sandbox import diagnosis
 from sandbox.birth import Newborn, give_birth
-from sandbox.cell import Cell
-from sandbox.contract import Archive, Capabilities, Progress, SandboxSpec, Unsupported
+from sandbox.contract import Capabilities, Requirement, SandboxSpec
 from sandbox.keeper import Keeper, Terms
 from sandbox.layer import Layer
+from sandbox.limits import ruins
 from sandbox.limits.group import Cgroups
 from sandbox.limits.quota import shortage
 from sandbox.premises import Premises, prepare
 from sandbox.spawn import Spawner
+from sandbox.steward import Steward
 
 ISOLATION = "Linux namespaces, a system call filter and dropped privileges; the kernel is shared"
 
@@ -49,7 +50,7 @@ class Settings:
     """The interpreter inside; if it is not there, the gateway's own is shown to the sandbox."""
 
 
-class BubblewrapDriver:
+class BubblewrapDriver(Steward):
     """A `Driver`. Its sandboxes live as tasks of the task group it is given."""
 
     def __init__(
@@ -65,19 +66,21 @@ class BubblewrapDriver:
         `take_uid` returns the host user id for a new sandbox by its id; without it the driver
         draws from `settings.uids`, where the owners of existing layers count as taken.
         """
+        super().__init__()
         self._tasks = tasks
         self._settings = settings
         self._take_uid = take_uid
         self._new_token = new_token
-        self._preparing = anyio.Lock()
         self._premises: Premises | None = None
         self._keeper: Keeper | None = None
         self._spawner = Spawner()
         self._maker = _Bwrap(self._spawner)
 
     async def probe(self) -> Capabilities:
-        premises, keeper = await self._prepare()
-        cell = await self.create(SandboxSpec(id=f"probe-{secrets.token_hex(8)}"))
+        keeper = await self._ready()
+        cell = await keeper.create(SandboxSpec(id=f"probe-{secrets.token_hex(8)}"))
+        premises = self._premises
+        assert premises is not None, "the sandbox stands on it"
         if not await keeper.is_watched(cell):
             self._premises = premises = replace(premises, watched=False)
         await cell.destroy()
@@ -90,35 +93,6 @@ class BubblewrapDriver:
             notes=(*premises.notes(), *shortage(premises.estate.layers, self._settings.keep_free)),
         )
 
-    async def create(self, spec: SandboxSpec) -> Cell:
-        premises, keeper = await self._prepare()
-        _check(premises, spec)
-        return await keeper.create(spec)
-
-    async def adopt(self, ref: str, spec: SandboxSpec) -> Cell:
-        premises, keeper = await self._prepare()
-        _check(premises, spec)
-        return await keeper.adopt(ref, spec)
-
-    async def archive(self, ref: str, destination: Path, *, max_bytes: int) -> Archive:
-        _, keeper = await self._prepare()
-        return await keeper.archive(ref, destination, max_bytes=max_bytes)
-
-    async def restore(
-        self, spec: SandboxSpec, source: Path, archive: Archive, *, progress: Progress | None = None
-    ) -> Cell:
-        premises, keeper = await self._prepare()
-        _check(premises, spec)
-        return await keeper.restore(spec, source, archive, progress=progress)
-
-    async def forget(self, ref: str) -> None:
-        _, keeper = await self._prepare()
-        await keeper.forget(ref)
-
-    async def reap(self, keep: frozenset[str] = frozenset()) -> list[str]:
-        _, keeper = await self._prepare()
-        return await keeper.reap(keep)
-
     async def aclose(self) -> None:
         if self._keeper is not None:
             await self._keeper.aclose()
@@ -127,22 +101,25 @@ class BubblewrapDriver:
         if premises is not None and premises.cgroups is not None:
             premises.cgroups.close()
 
-    async def _prepare(self) -> tuple[Premises, Keeper]:
-        async with self._preparing:
-            if self._premises is None:
-                self._premises = await anyio.to_thread.run_sync(
-                    partial(
-                        prepare,
-                        data_dir=self._settings.data_dir,
-                        program=self._settings.program,
-                        bwrap=self._settings.bwrap,
-                        python=self._settings.python,
-                    )
+    async def _prepare(self) -> Keeper:
+        if self._premises is None:
+            self._premises = await anyio.to_thread.run_sync(
+                partial(
+                    prepare,
+                    data_dir=self._settings.data_dir,
+                    program=self._settings.program,
+                    bwrap=self._settings.bwrap,
+                    python=self._settings.python,
                 )
-                self._maker.premises = self._premises
-            if self._keeper is None:
-                self._keeper = self._keep(self._premises)
-            return self._premises, self._keeper
+            )
+            self._maker.premises = self._premises
+        if self._keeper is None:
+            self._keeper = self._keep(self._premises)
+        return self._keeper
+
+    def _lacking(self, requirement: Requirement) -> str | None:
+        assert self._premises is not None, "it is prepared"
+        return self._premises.lacking(requirement)
 
     def _keep(self, premises: Premises) -> Keeper:
         return Keeper(
@@ -187,9 +164,4 @@ def _clear_groups(cgroups: Cgroups, names: Collection[str]) -> None:
             group = cgroups.group(name)
             group.kill()
             group.remove()
-
-
-def _check(premises: Premises, spec: SandboxSpec) -> None:
-    for requirement in sorted(spec.require):
-        if reason := premises.lacking(requirement):
-            raise Unsupported(f"{requirement} is required, but {reason}")
+    ruins.clear(cgroups.name, cgroups.parents.values())

@@ -116,7 +116,7 @@ def prepare(*, data_dir: Path, program: Path | None, bwrap: str, python: Path) -
             program=install(program, runtime) if program else bundle(interpreter.host, runtime),
             etc=_install_etc(runtime),
             filter=seccomp.program(),
-            cgroups=find(f"wharfkeep-{_digest(os.fsencode(root))}"),
+            cgroups=find(f"wharfkeep-{_identity(root)}"),
             moved=not root.is_relative_to(os.path.realpath(data_dir)),
         )
     except OSError as error:
@@ -151,6 +151,12 @@ def _install_etc(runtime: Path) -> Path:
     place.mkdir(exist_ok=True)
     make_etc(place)
     return place
+
+
+def _identity(directory: Path) -> str:
+    """Tells it from all others of this machine, also from one of the same name in a container."""
+    status = directory.stat()
+    return _digest(f"{directory} {status.st_dev} {status.st_ino}".encode(errors="surrogateescape"))
 
 
 def _digest(data: bytes) -> str:

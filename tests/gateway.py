@@ -6,9 +6,10 @@ gateway can serve many of them.
 """
 
 import sqlite3
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,11 @@ from gateway.app import build
 from gateway.clock import SystemClock
 from gateway.config import Config
 from gateway.keys import digest, hint, new_key
+from gateway.model.contract import Part, Request
 from gateway.model.fake import FakeModel
 from gateway.model.script import Script
 from gateway.store.store import DATABASE
+from gateway.tools.servers import Servers
 from sandbox.contract import (
     Archive,
     Capabilities,
@@ -61,6 +64,17 @@ SCRIPT = Script.model_validate(
         ]
     }
 )
+
+
+class Attentive(FakeModel):
+    """A scripted model that remembers which tools it was last told about."""
+
+    told: Sequence[str] = ()
+
+    async def stream(self, request: Request) -> AsyncGenerator[Part, None]:
+        self.told = [tool["name"] for tool in request.tools]
+        async for part in super().stream(request):
+            yield part
 
 
 class NoSandbox:
@@ -135,41 +149,57 @@ class Running:
 
     def tenant(self) -> Tenant:
         """A new workspace with a key of its own."""
-        clock, key = SystemClock(), new_key()
+        clock = SystemClock()
         workspace = clock.new_id("wrkspc")
         with sqlite3.connect(self.data_dir / DATABASE, timeout=SECONDS) as database:
             row = (workspace, workspace, clock.now())
             database.execute("INSERT INTO workspaces (id, name, created_at) VALUES (?, ?, ?)", row)
         database.close()
-        self.call(self._add_key, workspace, key)
+        return self.key(workspace)
+
+    def key(self, workspace: str, **fields: Any) -> Tenant:
+        """Another key to a workspace; `fields` are those of `Keys.create`."""
+        key = new_key()
+        self.call(partial(self._add_key, workspace, key, **fields))
         return Tenant(self.url, workspace, key)
 
-    async def _add_key(self, workspace: str, key: str) -> None:
+    def administrator(self, **fields: Any) -> Tenant:
+        """A key of the organization."""
+        default = self.call(self.gateway.store.keys.default_workspace)
+        return self.key(default, organization=True, **fields)
+
+    async def _add_key(self, workspace: str, key: str, **fields: Any) -> None:
         await self.gateway.store.keys.create(
             workspace=workspace,
             name="test",
             sha256=digest(key),
             hint=hint(key),
             now=self.gateway.clock.now(),
+            **fields,
         )
 
 
 @contextmanager
 def serve(
-    data_dir: Path, config: Mapping[str, Any] | None = None, script: Script = SCRIPT
+    data_dir: Path,
+    config: Mapping[str, Any] | None = None,
+    script: Script = SCRIPT,
+    servers: Servers | None = None,
 ) -> Generator[Running]:
     """Start a gateway on a free port of this machine, and stop it at the exit."""
     settings = Config(data_dir=data_dir, **(config or {}))
     with (
         start_blocking_portal() as portal,
-        portal.wrap_async_context_manager(_serving(settings, script)) as (gateway, port),
+        portal.wrap_async_context_manager(_serving(settings, script, servers)) as (gateway, port),
     ):
         yield Running(f"http://127.0.0.1:{port}", data_dir, gateway, portal.call)
 
 
 @asynccontextmanager
-async def _serving(config: Config, script: Script) -> AsyncGenerator[tuple[Gateway, int]]:
-    async with _gateway(config, script) as gateway:
+async def _serving(
+    config: Config, script: Script, servers: Servers | None
+) -> AsyncGenerator[tuple[Gateway, int]]:
+    async with _gateway(config, script, servers) as gateway:
         server = uvicorn.Server(
             uvicorn.Config(
                 application(gateway),
@@ -191,6 +221,9 @@ async def _serving(config: Config, script: Script) -> AsyncGenerator[tuple[Gatew
 
 
 @asynccontextmanager
-async def _gateway(config: Config, script: Script) -> AsyncGenerator[Gateway]:
-    async with build(config, driver=NoSandbox(), model=FakeModel(script)) as app:
+async def _gateway(
+    config: Config, script: Script, servers: Servers | None
+) -> AsyncGenerator[Gateway]:
+    model = Attentive(script)
+    async with build(config, driver=NoSandbox(), model=model, servers=servers) as app:
         yield app.gateway

@@ -3,14 +3,17 @@
 import os
 import socket
 import threading
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gateway.config import Config
 from gateway.doctor import Finding, examine
 from gateway.settings import Endpoint, Models
+from tests.sandbox.engine import NoEngine, RealEngine, engine
 
 
 def _finding(config: Config, name: str) -> Finding:
@@ -89,3 +92,55 @@ def test_without_an_endpoint_the_gateway_says_how_to_get_a_model(tmp_path: Path)
     finding = _finding(Config(data_dir=tmp_path), "model")
     assert (finding.works, finding.required) == (False, False)
     assert "ANTHROPIC_API_KEY" in finding.remedy
+
+
+def on_docker(data_dir: Path, address: str, *, image: str = "", **sandbox: Any) -> Config:
+    settings = {"driver": "docker", "docker": {"address": address, "image": image}, **sandbox}
+    return Config.model_validate({"data_dir": data_dir, "sandbox": settings})
+
+
+@pytest.fixture(scope="session")
+def container_engine() -> Iterator[RealEngine]:
+    try:
+        with engine() as found:
+            yield found
+    except NoEngine as reason:
+        pytest.skip(str(reason))
+
+
+def test_with_containers_the_engine_is_examined_and_not_bubblewrap(
+    container_engine: RealEngine, tmp_path: Path
+):
+    config = on_docker(tmp_path, container_engine.address, image=container_engine.image)
+    found = {finding.name: finding for finding in examine(config)}
+    assert {"bubblewrap", "user namespaces"} & set(found) == set()
+    assert found["container engine"].works
+    assert container_engine.address in found["container engine"].detail
+    assert found["sandbox image"].works
+    assert "runc" in found["gvisor"].detail
+    assert not found["gvisor"].required
+
+
+def test_an_image_that_the_engine_does_not_have_is_named(
+    container_engine: RealEngine, tmp_path: Path
+):
+    config = on_docker(tmp_path, container_engine.address, image="no-such-image")
+    finding = _finding(config, "sandbox image")
+    assert not finding.works
+    assert "docker pull no-such-image" in finding.remedy
+
+
+def test_gvisor_is_required_where_the_kernel_must_not_be_shared(
+    container_engine: RealEngine, tmp_path: Path
+):
+    config = on_docker(tmp_path, container_engine.address, require=["kernel_isolation"])
+    finding = _finding(config, "gvisor")
+    assert finding.required
+    assert finding.works or "runsc" in finding.remedy
+
+
+def test_an_engine_that_is_not_there_is_told_with_the_remedy(tmp_path: Path):
+    finding = _finding(on_docker(tmp_path, f"unix://{tmp_path}/socket"), "container engine")
+    assert not finding.works
+    assert "not running" in finding.detail
+    assert "sandbox.docker.address" in finding.remedy

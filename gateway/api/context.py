@@ -6,10 +6,12 @@ from typing import Any, Protocol, TypeAlias
 
 from gateway.clock import Clock
 from gateway.config import Config
+from gateway.loop.intake import Intake
 from gateway.loop.wake import Wake
 from gateway.model.catalogue import Catalogue
 from gateway.model.contract import Model
 from gateway.model.price import Prices
+from gateway.rulebook import Rulebook
 from gateway.store.bus import Bus
 from gateway.store.records import SandboxRow
 from gateway.store.shelf import Shelf
@@ -24,10 +26,6 @@ class Mounts(Protocol):
 
     async def sync(self, session: str) -> None:
         """The session's resources have changed: its sandbox here, if it has one, shows that."""
-        ...
-
-    async def discard(self, session: str) -> None:
-        """The session was deleted."""
         ...
 
 
@@ -47,8 +45,22 @@ class Gateway:
     seal: Seal
     mounts: Mounts
     builder: Builder
+    rulebook: Rulebook
     discard: Callable[[str, SandboxRow | None], Awaitable[None]]
     """Removes the sandbox of a deleted session, and its files; the row says which one it was."""
+    groups_of: Callable[[str], frozenset[str]] = lambda _: frozenset()
+    """Names of the groups that list an actor by this id or e-mail address."""
+
+    @property
+    def intake(self) -> Intake:
+        """Where events go into sessions."""
+        return Intake(
+            store=self.store,
+            bus=self.bus,
+            clock=self.clock,
+            wake=self.wake.wake,
+            system_turns=lambda model: self.model.capabilities(model).system_turns,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +70,14 @@ class ApiCall:
     workspace: str
     key: str
     """The id of the API key it came with."""
+    actor: str
+    """For whom the key acts: a user or service account, or the key itself."""
+    email: str | None = None
+    """Of the user."""
+    scopes: frozenset[str] | None = None
+    """What the key may do (`gateway.api.scopes`); None for everything."""
+    everywhere: bool = False
+    """The key is the organization's, not one workspace's."""
     organization: str
     path: Mapping[str, str]
     """The parameters of the path, by name."""
@@ -71,6 +91,8 @@ class ApiCall:
     """Of the body, as it came."""
     betas: tuple[str, ...]
     """The values of ``anthropic-beta``."""
+    ip: str | None = None
+    """The address the request came from; None when it came from none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +120,15 @@ class Download:
     filename: str
 
 
-Answer: TypeAlias = Reply | Stream | Download
+@dataclass(frozen=True, slots=True)
+class Page:
+    """HTML for a browser: no script, no frame, nothing from elsewhere."""
+
+    body: bytes
+    status: int = 200
+
+
+Answer: TypeAlias = Reply | Stream | Download | Page
 
 
 class Handle(Protocol):

@@ -4,10 +4,9 @@ from typing import Any
 
 from gateway.api import blocks
 from gateway.api.context import ApiCall, Gateway, Reply
+from gateway.api.sender import sender_of
 from gateway.api.sessions import find_session
 from gateway.api.threads import find_thread
-from gateway.loop.accept import Acceptance
-from gateway.loop.frame import of_input
 from gateway.store.records import LogCursor, Range
 from gateway.wire import queries, requests, responses
 from gateway.wire.cursor import EventCursor, encode
@@ -16,24 +15,13 @@ from gateway.wire.cursor import EventCursor, encode
 async def send(gateway: Gateway, call: ApiCall) -> Reply:
     """``POST /v1/sessions/{id}/events``: all of them are queued, or none (spec/core 6.2)."""
     body = requests.EVENTS_SEND.parse(await call.body(), strict=gateway.config.server.strict_bodies)
-    session = call.path["session_id"]
-    acceptance = Acceptance(
-        await blocks.settle(gateway, call.workspace, body["events"]),
-        gateway.clock,
-        lambda model: gateway.model.capabilities(model).system_turns,
-    )
-    kept = await gateway.store.log.accept(
-        session=session,
+    echoes = await gateway.intake.take(
+        session=call.path["session_id"],
         workspace=call.workspace,
-        now=gateway.clock.now(),
-        decide=acceptance.decide,
-        live=gateway.bus.live(session),
+        events=await blocks.settle(gateway, call.workspace, body["events"]),
+        sender=sender_of(gateway, call),
     )
-    for item in kept:
-        gateway.bus.publish(session, of_input(item, acceptance.thread))
-    if kept:
-        gateway.wake.wake(session)
-    return Reply(responses.sent(item.wire for item in acceptance.echoes))
+    return Reply(responses.sent(item.wire for item in echoes))
 
 
 async def list_(gateway: Gateway, call: ApiCall) -> Reply:

@@ -6,12 +6,13 @@ every answer carries (spec/resources 8.2).
 
 from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import aclosing
+from ipaddress import ip_address
 from typing import Any, TypeAlias
 from urllib.parse import quote
 
 import anyio
 
-from gateway.api.context import Answer, Download, Reply, Stream
+from gateway.api.context import Answer, Download, Page, Reply, Stream
 from gateway.errors import ApiError
 from gateway.wire import envelope, sse
 
@@ -27,6 +28,16 @@ _EVENTS: envelope.Headers = [
     (b"content-type", b"text/event-stream"),
     (b"cache-control", b"no-store"),
     (b"x-accel-buffering", b"no"),
+]
+_PAGE: envelope.Headers = [
+    (b"content-type", b"text/html; charset=utf-8"),
+    (
+        b"content-security-policy",
+        b"default-src 'none'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+    ),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cache-control", b"no-store"),
 ]
 
 
@@ -46,9 +57,12 @@ class Exchange:
         self.path: str = scope["path"]
         self.query: bytes = scope["query_string"]
         self.request_id = request_id
+        self.ip = _address(scope.get("client"))
+        """Where the request came from; None when it came from no address."""
         self.workspace: str | None = None
         self.organization: str | None = None
         self.key: str | None = None
+        self.actor: str | None = None
         self.status = 0
         """What was answered; 0 before."""
         self._headers: list[tuple[bytes, bytes]] = list(scope["headers"])
@@ -88,6 +102,8 @@ class Exchange:
                 await self._stream(answer)
             case Download():
                 await self._download(answer)
+            case Page(body, status):
+                await self._page(status, body)
 
     async def refuse(self, error: ApiError, extra: envelope.Headers | None = None) -> None:
         """Send an error in the API's envelope; inside a stream that has begun, as its last event.
@@ -115,6 +131,11 @@ class Exchange:
     async def _whole(self, status: int, body: bytes, headers: envelope.Headers) -> None:
         length = (b"content-length", str(len(body)).encode())
         await self._start(status, [*_JSON, length, *headers])
+        await self._body(body, more=False)
+
+    async def _page(self, status: int, body: bytes) -> None:
+        length = (b"content-length", str(len(body)).encode())
+        await self._start(status, [*_PAGE, length, *self._always()])
         await self._body(body, more=False)
 
     async def _stream(self, stream: Stream) -> None:
@@ -161,6 +182,17 @@ class Exchange:
                 await self._send(message)
         except (OSError, TimeoutError) as error:
             raise Gone from error
+
+
+def _address(client: tuple[str, int] | None) -> str | None:
+    if client is None:
+        return None
+    try:
+        address = ip_address(client[0].partition("%")[0])
+    except ValueError:
+        return None
+    # What listens for both kinds of IP sees an IPv4 client as one of the other kind.
+    return str(getattr(address, "ipv4_mapped", None) or address)
 
 
 def _attachment(file: Download) -> envelope.Headers:

@@ -1,8 +1,7 @@
 """Answers about the gateway itself."""
 
-from pydantic_core import to_json
-
 from gateway.api.context import ApiCall, Gateway, Reply
+from gateway.wire import responses
 
 
 async def check(gateway: Gateway, call: ApiCall) -> Reply:  # noqa: ARG001 - the signature of all
@@ -14,4 +13,4 @@ async def check(gateway: Gateway, call: ApiCall) -> Reply:  # noqa: ARG001 - the
 async def organization(gateway: Gateway, call: ApiCall) -> Reply:  # noqa: ARG001 - the same
     """``GET /v1/organizations/me``: the easiest way to see whether a key is good."""
     body = {"id": call.organization, "type": "organization", "name": "Wharfkeep"}
-    return Reply(to_json(body))
+    return Reply(responses.ORGANIZATION.render(body))

@@ -76,4 +76,5 @@ def _note(exchange: Exchange, seconds: float) -> None:
         request_id=exchange.request_id,
         workspace=exchange.workspace,
         key=exchange.key,
+        actor=exchange.actor,
     )

@@ -183,10 +183,11 @@ def _many(many: Many, item: Json) -> Json:
 
 
 def _failures(endpoint: Endpoint) -> dict[str, Json]:
-    if endpoint.public:
+    if endpoint.public and not endpoint.parameters:
         return {}
-    schema = {"$ref": _REF.format(model="Error")}
-    content = {"application/json": {"schema": schema}}
+    content: Json = {"application/json": {"schema": {"$ref": _REF.format(model="Error")}}}
+    if endpoint.public:
+        content["text/html"] = {}  # a page for people
     return {code: {"description": text, "content": content} for code, text in _FAILURES.items()}
 
 

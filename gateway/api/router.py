@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from gateway.api import scopes
 from gateway.api.context import Handle
 from gateway.errors import MethodNotAllowed, NotFound
 from gateway.wire.betas import MANAGED_AGENTS
@@ -53,11 +54,25 @@ class Endpoint:
     """Answered without a key."""
     paced: bool = False
     """Counts as a call to the Files API (spec/resources F-15)."""
+    needs: str | None = None
+    """Another scope than the one that method and path say; empty when every key will do."""
 
     @property
     def parameters(self) -> list[str]:
         """The names in the path, in order."""
         return _PARAMETER.findall(self.path)
+
+    @property
+    def scope(self) -> str:
+        """What a key has to be allowed (`gateway.api.scopes`); empty when every key will do."""
+        if self.needs is not None:
+            return self.needs
+        return "" if self.public else scopes.needed(self.method, self.path)
+
+    @property
+    def administrative(self) -> bool:
+        """It is about the organization, not about a workspace (spec/resources O-4)."""
+        return self.path.startswith("/v1/organizations/")
 
 
 @dataclass(slots=True)

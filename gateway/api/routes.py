@@ -11,18 +11,28 @@ from functools import cache, partial
 from anyio import to_thread
 
 from gateway.api import (
+    accounts,
     agents,
+    approvals,
+    audit,
     builds,
     environments,
     events,
     files,
     health,
+    keys,
+    links,
+    members,
     models,
     openapi,
+    places,
+    policy,
     resources,
     sessions,
     stream,
     threads,
+    users,
+    workspaces,
 )
 from gateway.api.context import ApiCall, Gateway, Reply
 from gateway.api.dispatch import Dispatch
@@ -43,7 +53,19 @@ SESSIONS, SESSION = "/v1/sessions", "/v1/sessions/{session_id}"
 EVENTS = SESSION + "/events"
 RESOURCES, RESOURCE = SESSION + "/resources", SESSION + "/resources/{resource_id}"
 FILES, FILE = "/v1/files", "/v1/files/{file_id}"
+POLICY, SWITCHES = "/wharfkeep/v1/policy", "/wharfkeep/v1/policy/switches"
+APPROVALS, APPROVAL = "/wharfkeep/v1/approvals", "/wharfkeep/v1/approvals/{approval_id}"
+AUDIT = "/wharfkeep/v1/audit"
 THREADS, THREAD = SESSION + "/threads", SESSION + "/threads/{thread_id}"
+ORGANIZATION = "/v1/organizations"
+KEYS, KEY = ORGANIZATION + "/api_keys", ORGANIZATION + "/api_keys/{api_key_id}"
+USERS, USER = ORGANIZATION + "/users", ORGANIZATION + "/users/{user_id}"
+SPACES, SPACE = ORGANIZATION + "/workspaces", ORGANIZATION + "/workspaces/{workspace_id}"
+MEMBERS, MEMBER = SPACE + "/members", SPACE + "/members/{user_id}"
+ACCOUNTS = ORGANIZATION + "/service_accounts"
+ACCOUNT = ACCOUNTS + "/{service_account_id}"
+PLACES, PLACE = ACCOUNT + "/workspaces", ACCOUNT + "/workspaces/{workspace_id}"
+WORKERS, WORKER = SPACE + "/service_accounts", SPACE + "/service_accounts/{service_account_id}"
 
 
 async def document(_gateway: Gateway, _call: ApiCall) -> Reply:
@@ -102,8 +124,59 @@ ENDPOINTS = (
     # Models
     get("/v1/models", models.list_, Many(shape.MODEL, "by_id"), query.MODEL_LIST, beta=None),
     get("/v1/models/{model_id}", models.retrieve, shape.MODEL, beta=None),
+    # What was decided, and why
+    get(AUDIT, audit.list_, reads=query.AUDIT_LIST, beta=None),
+    get(AUDIT + "/verify", audit.verify, reads=query.AUDIT_VERIFY, beta=None),
+    # Calls that wait for a person
+    get(APPROVALS, approvals.list_, reads=query.APPROVAL_LIST, beta=None),
+    get(APPROVAL, approvals.retrieve, beta=None),
+    post(APPROVAL, approvals.answer, reads=body.APPROVAL_ANSWER, beta=None),
+    get(APPROVAL + "/link", links.show, Raw(), query.APPROVAL_LINK, beta=None, public=True),
+    post(APPROVAL + "/link", links.use, Raw(), query.APPROVAL_LINK, beta=None, public=True),
+    # What may be called at all
+    get(POLICY, policy.status, beta=None),
+    post(POLICY + "/reload", policy.reload, beta=None),
+    get(SWITCHES, policy.list_switches, beta=None),
+    post(SWITCHES, policy.throw_switch, reads=body.SWITCH_THROW, beta=None),
+    post(SWITCHES + "/lift", policy.lift_switch, reads=body.SWITCH_LIFT, beta=None),
+    post(POLICY + "/enforcement", policy.set_enforcement, reads=body.ENFORCEMENT, beta=None),
+    # The organization, its keys and its users
+    get(ORGANIZATION + "/me", health.organization, shape.ORGANIZATION, beta=None, needs=""),
+    post("/wharfkeep/v1/api_keys", keys.create, reads=body.API_KEY_CREATE, beta=None),
+    get(KEYS, keys.list_, Many(shape.API_KEY, "by_id"), query.API_KEY_LIST, beta=None),
+    get(KEY, keys.retrieve, shape.API_KEY, beta=None),
+    post(KEY, keys.update, shape.API_KEY, body.API_KEY_UPDATE, beta=None),
+    post("/wharfkeep/v1/users", users.create, shape.USER, body.USER_CREATE, beta=None),
+    get(USERS, users.list_, Many(shape.USER, "by_id"), query.USER_LIST, beta=None),
+    get(USER, users.retrieve, shape.USER, beta=None),
+    post(USER, users.update, shape.USER, body.USER_UPDATE, beta=None),
+    delete(USER, users.remove, shape.DELETED_USER, beta=None),
+    # Workspaces and their members
+    post(SPACES, workspaces.create, shape.WORKSPACE, body.WORKSPACE_CREATE, beta=None),
+    get(SPACES, workspaces.list_, Many(shape.WORKSPACE, "by_id"), query.SPACE_LIST, beta=None),
+    get(SPACE, workspaces.retrieve, shape.WORKSPACE, beta=None),
+    post(SPACE, workspaces.update, shape.WORKSPACE, body.WORKSPACE_UPDATE, beta=None),
+    post(SPACE + "/archive", workspaces.archive, shape.WORKSPACE, beta=None),
+    post(MEMBERS, members.add, shape.MEMBER, body.MEMBER_ADD, beta=None),
+    get(MEMBERS, members.list_, Many(shape.MEMBER, "by_id"), query.MEMBER_LIST, beta=None),
+    get(MEMBER, members.retrieve, shape.MEMBER, beta=None),
+    post(MEMBER, members.update, shape.MEMBER, body.MEMBER_UPDATE, beta=None),
+    delete(MEMBER, members.remove, shape.DELETED_MEMBER, beta=None),
+    # Service accounts, and where they work
+    post(ACCOUNTS, accounts.create, shape.ACCOUNT, body.ACCOUNT_CREATE, beta=None),
+    get(ACCOUNTS, accounts.list_, Many(shape.ACCOUNT), query.ACCOUNT_LIST, beta=None),
+    get(ACCOUNT, accounts.retrieve, shape.ACCOUNT, beta=None),
+    post(ACCOUNT, accounts.update, shape.ACCOUNT, body.ACCOUNT_UPDATE, beta=None),
+    post(ACCOUNT + "/archive", accounts.archive, shape.ACCOUNT, beta=None),
+    post(PLACES, places.add_place, shape.PLACE, body.PLACE_ADD, beta=None),
+    get(PLACES, places.list_, Many(shape.PLACE), query.PLACE_LIST, beta=None),
+    delete(PLACE, places.remove_place, shape.DELETED_PLACE, beta=None),
+    post(WORKERS, places.add_worker, shape.PLACE, body.WORKER_ADD, beta=None),
+    get(WORKERS, places.list_workers, Many(shape.PLACE), query.PLACE_LIST, beta=None),
+    get(WORKER, places.retrieve, shape.PLACE, beta=None),
+    post(WORKER, places.update, shape.PLACE, body.WORKER_UPDATE, beta=None),
+    delete(WORKER, places.remove_worker, shape.DELETED_PLACE, beta=None),
     # The gateway itself
-    get("/v1/organizations/me", health.organization, beta=None),
     get("/healthz", health.check, beta=None, public=True),
     get("/wharfkeep/v1/openapi.json", document, beta=None, public=True),
 )

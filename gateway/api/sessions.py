@@ -8,6 +8,7 @@ import anyio
 from gateway.api import amendment, blocks, budget, resources, snapshot
 from gateway.api.context import ApiCall, Gateway, Reply, parsed
 from gateway.api.pages import place, token
+from gateway.api.sender import sender_of
 from gateway.clock import rfc3339
 from gateway.errors import InvalidRequest, NotFound
 from gateway.loop import accept
@@ -113,7 +114,6 @@ async def delete(gateway: Gateway, call: ApiCall) -> Reply:
     gateway.bus.publish(row.id, replace(last, kind="deleted"))
     with anyio.move_on_after(DISCARD_SECONDS):
         await gateway.discard(row.id, sandbox)
-        await gateway.mounts.discard(row.id)
         await gateway.shelf.clear()
     return Reply(responses.DELETED_SESSION.render({"id": row.id, "type": "session_deleted"}))
 
@@ -229,6 +229,7 @@ def _new_row(
         created_at=now,
         updated_at=now,
         archived_at=None,
+        actor=call.actor,
     )
 
 
@@ -253,7 +254,7 @@ def _primary_thread(row: SessionRow, taken: snapshot.Snapshot) -> ThreadRow:
 async def _initial(gateway: Gateway, call: ApiCall, params: Json) -> list[Input]:
     events = params.get("initial_events") or []
     settled = await blocks.settle(gateway, call.workspace, events, name="initial_events")
-    return accept.initial(settled, gateway.clock)
+    return accept.initial(settled, gateway.clock, sender_of(gateway, call))
 
 
 def _outcome(entry: Json) -> Json:

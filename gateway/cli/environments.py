@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from gateway.cli.options import json_option
+from gateway.cli.options import json_option, key_option, url_option
 from gateway.errors import GatewayError
 
 
@@ -17,14 +17,8 @@ def environments() -> None:
 @environments.command("build")
 @click.argument("environment", metavar="ID")
 @click.option("--retry", is_flag=True, help="Begin again if it failed.")
-@click.option(
-    "--url",
-    default="http://127.0.0.1:8400",
-    envvar="WHARFKEEP_URL",
-    show_default=True,
-    help="Where the gateway is.",
-)
-@click.option("--key", envvar="WHARFKEEP_API_KEY", required=True, help="An API key.")
+@url_option
+@key_option
 @json_option
 def build_environment(environment: str, retry: bool, url: str, key: str, as_json: bool) -> None:
     """Show how its packages are installed, to the end.

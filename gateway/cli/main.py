@@ -13,11 +13,17 @@ from pathlib import Path
 import click
 
 from gateway import __version__
+from gateway.cli.accounts import accounts
+from gateway.cli.approvals import approvals
+from gateway.cli.audit import audit
 from gateway.cli.config import config
 from gateway.cli.db import db
 from gateway.cli.environments import environments
 from gateway.cli.keys import keys
 from gateway.cli.options import address, config_option, data_dir_option, json_option, settings
+from gateway.cli.policy import policy
+from gateway.cli.users import users
+from gateway.cli.workspaces import workspaces
 from gateway.errors import ConfigError, GatewayError
 
 
@@ -39,7 +45,18 @@ def wharfkeep(context: click.Context) -> None:
         context.color = False
 
 
-for _group in (config, db, environments, keys):
+for _group in (
+    accounts,
+    approvals,
+    audit,
+    config,
+    db,
+    environments,
+    keys,
+    policy,
+    users,
+    workspaces,
+):
     wharfkeep.add_command(_group)
 
 

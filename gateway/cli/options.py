@@ -34,6 +34,14 @@ data_dir_option = click.option(
     metavar="DIR",
     help="Where everything durable is kept.",
 )
+url_option = click.option(
+    "--url",
+    default="http://127.0.0.1:8400",
+    envvar="WHARFKEEP_URL",
+    show_default=True,
+    help="Where the gateway is.",
+)
+key_option = click.option("--key", envvar="WHARFKEEP_API_KEY", required=True, help="An API key.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
@@ -55,10 +63,15 @@ def in_store(config: "Config", work: "Callable[[Store], Awaitable[T]]") -> T:
 
     from gateway.clock import SystemClock
     from gateway.store.store import open_store
+    from gateway.vault.keyfile import audit_key
 
     async def body() -> T:
         store = await open_store(
-            config.store.url, config.data_dir, clock=SystemClock(), serving=False
+            config.store.url,
+            config.data_dir,
+            clock=SystemClock(),
+            serving=False,
+            audit_key=audit_key(config.data_dir, config.audit.key_file),
         )
         try:
             return await work(store)

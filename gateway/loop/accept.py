@@ -5,12 +5,15 @@ two clients can never both answer the same call. The whole request is refused if
 is (spec/core 6.2). The shape of each event has been checked before.
 """
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.clock import Clock, rfc3339
-from gateway.errors import InvalidRequest, RateLimited
+from gateway.errors import Forbidden, InvalidRequest, RateLimited
+from gateway.loop.approval import Sender, explain, settle
+from gateway.store.approvals import Accepted, ApprovalRow
 from gateway.store.records import Event, Input, SessionRow
 from gateway.wire import events as wire
 
@@ -26,11 +29,12 @@ _SETTLES = (*_ANSWERS, "user.interrupt")
 _ACTIVE = ("pending", "running", "evaluating")
 
 Find = Callable[[str], Event | None]
+FindApproval = Callable[[str], ApprovalRow | None]
 
 
-def initial(events: list[dict[str, Any]], clock: Clock) -> list[Input]:
+def initial(events: list[dict[str, Any]], clock: Clock, sender: Sender) -> list[Input]:
     """The inputs a session is created with."""
-    return [_input(event, clock) for event in events]
+    return [_input(event, clock, sender) for event in events]
 
 
 @dataclass(slots=True)
@@ -40,43 +44,65 @@ class Acceptance:
     Args:
         events: Validated events, in order.
         system_turns: Whether a model, by its id, takes system turns.
+        sender: Who sends them.
+        approval: The id of the one approval that they may answer; None for any.
     """
 
     events: list[dict[str, Any]]
     clock: Clock
     system_turns: Callable[[str], bool]
+    sender: Sender
+    approval: str | None = None
     thread: str = ""
     """The session's primary thread, to which all of them go."""
     echoes: list[Input] = field(default_factory=list[Input])
     """What the client is answered: every event, also one that is not kept."""
 
-    def decide(self, row: SessionRow, queued: list[Input], find: Find) -> list[Input]:
-        """Check all events against the session and return what to queue.
+    def decide(
+        self, row: SessionRow, queued: list[Input], find: Find, find_approval: FindApproval
+    ) -> Accepted:
+        """Check all events against the session; return what to queue and what that settles.
 
         Raises:
             InvalidRequest: An event is not acceptable now; names it by type and index.
+            Forbidden: The sender may not give this answer; the same.
         """
         if row.archived_at is not None or row.head.status == "terminated":
             raise InvalidRequest("This session has ended; it takes no more events.")
         if len(queued) + len(self.events) > MAX_QUEUED:
             raise RateLimited(f"This session has {len(queued)} events waiting; send more later.")
         system_turns = self.system_turns(row.body["agent"]["model"]["id"])
-        desk = _Desk(row, list(queued), find, system_turns)
+        desk = _Desk(row, list(queued), find, find_approval, system_turns)
         self.thread = row.primary_thread
         self.echoes = []
         kept: list[Input] = []
         for index, event in enumerate(self.events):
             try:
                 keep = desk.check(event, kept)
-            except InvalidRequest as error:
+                if event["type"] == "user.tool_confirmation":
+                    self._settle(desk, event)
+            except (InvalidRequest, Forbidden) as error:
+                if self.approval is not None:
+                    raise
                 where = f"{event['type']} at events[{index}]: {error.message}"
-                raise InvalidRequest(where, code=error.code) from None
-            item = _input(event, self.clock)
+                raise type(error)(where, code=error.code) from None
+            item = _input(event, self.clock, self.sender)
             self.echoes.append(item)
             if keep:
                 desk.queued.append(item)
                 kept.append(item)
-        return kept
+        return Accepted(kept, list(desk.settled.values()))
+
+    def _settle(self, desk: "_Desk", confirmation: dict[str, Any]) -> None:
+        """Give the answer to the approval that the call waits for, if it waits for one."""
+        target = confirmation["tool_use_id"]
+        approval = desk.find_approval(target)
+        if approval is None:
+            return
+        if self.approval not in (None, approval.id):
+            raise InvalidRequest(f"{target} has been asked about again, as {approval.id}")
+        now = self.clock.now()
+        desk.settled[target] = settle(approval, confirmation["result"], self.sender, now)
 
 
 @dataclass(slots=True)
@@ -86,7 +112,10 @@ class _Desk:
     row: SessionRow
     queued: list[Input]
     find: Find
+    find_approval: FindApproval
     system_turns: bool
+    settled: dict[str, ApprovalRow] = field(default_factory=dict[str, ApprovalRow])
+    """Approvals that the events so far have answered, by the call."""
 
     def check(self, event: dict[str, Any], before: list[Input]) -> bool:
         """Refuse the event or say whether it is kept."""
@@ -149,6 +178,9 @@ class _Desk:
             raise InvalidRequest(f"{_ANSWERS[kind]} names no tool use of this session: {target}")
         if kind == "user.tool_confirmation" and b'"evaluated_permission":"ask"' not in known.wire:
             raise InvalidRequest(f"{target} does not ask for a confirmation")
+        approval = self.settled.get(target) or self.find_approval(target)
+        if approval is not None and approval.state != "pending":
+            raise InvalidRequest(f"{target} {explain(approval)}")
         raise InvalidRequest(f"{target} does not wait for this; it may be answered already")
 
     def _check_interrupt(self, event: dict[str, Any]) -> None:
@@ -181,7 +213,7 @@ class _Desk:
             raise InvalidRequest("an outcome is active already; define the next one after it")
 
 
-def _input(event: dict[str, Any], clock: Clock) -> Input:
+def _input(event: dict[str, Any], clock: Clock, sender: Sender) -> Input:
     now = clock.now()
     kind = event["type"]
     body: dict[str, Any] = {"id": clock.new_id("sevt"), **event}
@@ -202,4 +234,5 @@ def _input(event: dict[str, Any], clock: Clock) -> Input:
         accepted_at=now,
         wire=wire.render(body),
         target=event[_ANSWERS[kind]] if kind in _ANSWERS else None,
+        private=json.dumps({"by": sender.actor, "ip": sender.ip}).encode(),
     )

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import anyio
 from anyio.abc import TaskGroup
 
-from gateway.loop.state import OpenCall
-from gateway.tools.call import Call, Gate, Outcome
-from gateway.tools.catalog import Catalog
+from gateway.tools.admission import Admitted
+from gateway.tools.call import Gate
+from gateway.tools.result import Result
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,45 +20,31 @@ class Finished:
     """A call that has come back from the gate."""
 
     event: str
-    outcome: Outcome
+    result: Result
 
 
 class Calls:
-    """Runs calls through the gate, at most `parallel` at a time."""
+    """Runs what the gate has admitted, at most `parallel` at a time."""
 
-    def __init__(
-        self, gate: Gate, catalog: Catalog, *, session: str, parallel: int, done: Callable[[], None]
-    ) -> None:
+    def __init__(self, gate: Gate, *, parallel: int, done: Callable[[], None]) -> None:
         self._gate = gate
-        self._catalog = catalog
-        self._session = session
         self._slots = anyio.Semaphore(parallel)
         self._done = done
         self._scopes: dict[str, anyio.CancelScope] = {}
         self._finished: list[Finished] = []
 
-    def start(self, tasks: TaskGroup, call: OpenCall, thread: str) -> None:
-        """Send a call through the gate; `done` is called when it is back."""
-        call.running = True
-        request = Call(
-            id=call.event,
-            session=self._session,
-            thread=thread,
-            name=call.name,
-            input=call.input,
-            broken=call.broken,
-            answer=call.answer,
-            reason=call.reason,
-        )
-        scope = self._scopes[call.event] = anyio.CancelScope()
-        tasks.start_soon(self._run, request, scope)
+    def start(self, tasks: TaskGroup, admitted: Admitted) -> None:
+        """Run a call; `done` is called when it is back."""
+        scope = self._scopes[admitted.decided.call.id] = anyio.CancelScope()
+        tasks.start_soon(self._run, admitted, scope)
 
-    async def _run(self, request: Call, scope: anyio.CancelScope) -> None:
+    async def _run(self, admitted: Admitted, scope: anyio.CancelScope) -> None:
+        event = admitted.decided.call.id
         with scope:
             async with self._slots:
-                outcome = await self._gate.call(request, self._catalog)
-            self._finished.append(Finished(request.id, outcome))
-        self._scopes.pop(request.id, None)
+                result = await self._gate.run(admitted)
+            self._finished.append(Finished(event, result))
+        self._scopes.pop(event, None)
         self._done()
 
     def stop(self) -> None:

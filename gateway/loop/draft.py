@@ -89,13 +89,13 @@ def message(texts: list[str], event: str | None) -> Draft:
 
 
 def tool_result(
-    type_: str, event: str, content: list[Body], *, is_error: bool, spent: Body | None = None
+    type_: str, event: str, content: list[Body], *, is_error: bool, private: Body | None = None
 ) -> Draft:
     """The result of a call that ran on our side; `type_` is that of its tool-use event."""
     fields: Body = {"content": content, "is_error": is_error}
     if type_ == "agent.mcp_tool_use":
-        return Draft("agent.mcp_tool_result", {"mcp_tool_use_id": event, **fields}, spent)
-    return Draft("agent.tool_result", {"tool_use_id": event, **fields}, spent)
+        return Draft("agent.mcp_tool_result", {"mcp_tool_use_id": event, **fields}, private)
+    return Draft("agent.tool_result", {"tool_use_id": event, **fields}, private)
 
 
 def compacted(messages: list[Body]) -> Draft:

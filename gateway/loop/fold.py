@@ -10,11 +10,13 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
-from gateway.loop.state import OpenCall, State, ThreadState
+from gateway.loop.state import MAX_CALLS, OpenCall, State, ThreadState
 from gateway.store.records import Head
 
 Body = dict[str, Any]
 _Rule = Callable[[State, ThreadState, Body, Body, int], None]
+
+_MINUTE = 60_000_000
 
 INTERRUPTED = "The call was interrupted by the user before it finished. It may be tried again."
 
@@ -56,7 +58,8 @@ def _add_user(thread: ThreadState, content: list[Body]) -> None:
         thread.messages.append({"role": "user", "content": list(content)})
 
 
-def _user_message(_s: State, thread: ThreadState, body: Body, _p: Body, _at: int) -> None:
+def _user_message(state: State, thread: ThreadState, body: Body, private: Body, _at: int) -> None:
+    state.conduct.source_ip = private.get("ip")
     _add_user(thread, body["content"])
     _start_turn(thread)
 
@@ -113,8 +116,20 @@ def _tool_result(state: State, thread: ThreadState, body: Body, private: Body, _
         body.get("tool_use_id") or body.get("mcp_tool_use_id") or body.get("custom_tool_use_id")
     )
     call = thread.calls.get(target or "")
-    if call is not None:
-        _close(thread, call, body.get("content") or [], is_error=bool(body.get("is_error")))
+    if call is None:
+        return
+    is_error = bool(body.get("is_error"))
+    by_client = body["type"].startswith("user.")
+    if not private.get("refused"):
+        _account(state, call, spent=not (private.get("failed") or (by_client and is_error)))
+    _close(thread, call, body.get("content") or [], is_error=is_error)
+
+
+def _account(state: State, call: OpenCall, *, spent: bool) -> None:
+    """A call has come back. Its labels hold in any case; money is back only if its tool said so."""
+    conduct = state.conduct
+    conduct.labels = sorted({*conduct.labels, *call.labels})
+    conduct.cents += call.cents if spent else 0
 
 
 def _close(thread: ThreadState, call: OpenCall, content: list[Body], *, is_error: bool) -> None:
@@ -130,7 +145,9 @@ def _close(thread: ThreadState, call: OpenCall, content: list[Body], *, is_error
         thread.owes_answer = thread.stop != "interrupted"
 
 
-def _tool_use(_s: State, thread: ThreadState, body: Body, private: Body, _at: int) -> None:
+def _tool_use(state: State, thread: ThreadState, body: Body, private: Body, at: int) -> None:
+    _spend(state, private)  # what its judge cost
+    add(thread.usage, private.get("usage", {}))
     call = OpenCall(
         event=body["id"],
         type=body["type"],
@@ -140,7 +157,12 @@ def _tool_use(_s: State, thread: ThreadState, body: Body, private: Body, _at: in
         place=private["place"],
         permission=body.get("evaluated_permission", "allow"),
         broken=private.get("broken", False),
+        evaluation=body.get("evaluation"),
+        labels=private.get("labels", []),
+        cents=private.get("cents", 0),
     )
+    recent = [made for made in state.conduct.calls if made > at - _MINUTE]
+    state.conduct.calls = [*recent[1 - MAX_CALLS :], at]
     thread.calls[call.event] = call
     thread.order.append(call.provider_id)
 

@@ -11,14 +11,15 @@ from typing import Any
 import anyio
 
 from gateway.loop import draft
+from gateway.loop.acting import Acting
 from gateway.loop.fold import add
 from gateway.loop.journal import Journal
-from gateway.loop.scribe import counters
 from gateway.loop.turn import receive
 from gateway.model.contract import Answer, Model, ModelError, Request
 from gateway.model.price import Prices
 from gateway.tools import catalog
-from gateway.tools.call import Call, Done, Gate, Refused
+from gateway.tools.admission import Call, Client, Refused
+from gateway.tools.call import Gate
 
 HEARTBEAT_SECONDS = 10
 MAX_ROUNDS = 20
@@ -64,8 +65,11 @@ class Verdict:
 class Grader:
     """Evaluates outcomes of one session."""
 
-    def __init__(self, journal: Journal, *, model: Model, gate: Gate, prices: Prices) -> None:
+    def __init__(
+        self, journal: Journal, *, model: Model, gate: Gate, prices: Prices, acting: Acting
+    ) -> None:
         self._journal = journal
+        self._acting = acting
         self._model = model
         self._gate = gate
         self._prices = prices
@@ -118,7 +122,8 @@ class Grader:
     async def _look(self, outcome: dict[str, Any], verdict: Verdict) -> None:
         messages = [{"role": "user", "content": [_task(self._journal, outcome)]}]
         agent = self._journal.session.body["agent"]
-        tools = [*self._gate.visible_tools(self._catalog), _VERDICT_TOOL]
+        tools = self._gate.visible_tools(self._catalog, self._acting.standing())
+        tools = [*tools, _VERDICT_TOOL]
         for _ in range(MAX_ROUNDS):
             request = Request(
                 model=agent["model"]["id"],
@@ -137,7 +142,7 @@ class Grader:
                 return
 
     def _count(self, answer: Answer, verdict: Verdict) -> None:
-        add(verdict.usage, counters(answer.usage))
+        add(verdict.usage, answer.usage.counters())
         verdict.cents += self._prices.cents(answer.model, answer.usage) or 0
 
     async def _take(self, answer: Answer, messages: list[dict[str, Any]], verdict: Verdict) -> bool:
@@ -162,14 +167,20 @@ class Grader:
             name=use["name"],
             input=use["input"],
         )
-        outcome = await self._gate.call(call, self._catalog)
-        assert isinstance(outcome, Done | Refused), "read-only tools are never asked about"
+        admission = self._gate.admit(call, self._catalog, self._acting.standing())
+        self._acting.record(admission.decided, "admitted", event=call.id)
+        await self._journal.flush()
+        assert not isinstance(admission, Client), "its tools run in the sandbox"
+        if isinstance(admission, Refused):
+            result = admission.result
+        else:
+            result = await self._gate.run(admission)
         block: dict[str, Any] = {
             "type": "tool_result",
             "tool_use_id": use["id"],
-            "content": outcome.result.content,
+            "content": result.content,
         }
-        return {**block, "is_error": True} if outcome.result.is_error else block
+        return {**block, "is_error": True} if result.is_error else block
 
 
 def _body(verdict: Verdict) -> dict[str, Any]:

@@ -13,7 +13,9 @@ from gateway.clock import Clock, rfc3339
 from gateway.loop import fold, frame
 from gateway.loop.draft import Draft
 from gateway.loop.state import State, ThreadState, dump
+from gateway.store.approvals import ApprovalRow
 from gateway.store.bus import Bus
+from gateway.store.chain import AuditRecord
 from gateway.store.records import Appended, Claim, Event, Input, ThreadRow
 from gateway.store.store import Store
 from gateway.wire import events as wire
@@ -51,6 +53,9 @@ class Journal:
         self._threads = {row.id: row for row in claim.threads}
         self._since_snapshot = len(claim.tail)
         self._staged: list[Event] = []
+        self._records: list[AuditRecord] = []
+        self._approvals: list[ApprovalRow] = []
+        self._withdrawn: list[str] = []
         self._consumed: list[str] = []
         self._taken: set[str] = set()
         """Every input this journal has consumed, also one that the store still has in its queue."""
@@ -61,6 +66,11 @@ class Journal:
 
     def now(self) -> int:
         return self._clock.now()
+
+    @property
+    def staged(self) -> list[Event]:
+        """Events that are written but not committed yet."""
+        return self._staged
 
     def new_id(self, prefix: str) -> str:
         return self._clock.new_id(prefix)
@@ -80,6 +90,18 @@ class Journal:
         )
         self._stage(event, body, draft.private)
         return event_id
+
+    def record(self, record: AuditRecord) -> None:
+        """Stage an audit record; it is written with the events, or not at all."""
+        self._records.append(record)
+
+    def approve(self, row: ApprovalRow) -> None:
+        """Stage the new state of an approval."""
+        self._approvals.append(row)
+
+    def withdraw(self, event: str) -> None:
+        """Nobody needs to approve this call any more."""
+        self._withdrawn.append(event)
 
     def consume(self, inputs: list[Input]) -> None:
         """Stage accepted inputs as events of the log: same ids, processed now."""
@@ -107,7 +129,7 @@ class Journal:
 
     async def flush(self) -> None:
         """Commit and publish what is staged; keeps the inputs that arrived meanwhile."""
-        if self._staged:
+        if self._staged or self._records or self._approvals:
             await self._append(self._staged, release=False)
 
     async def rest(self, drafts: list[Draft]) -> bool:
@@ -128,6 +150,7 @@ class Journal:
 
     async def _append(self, events: list[Event], *, release: bool) -> Appended:
         snapshot = self._snapshot(len(events)) if release else None
+        await self._withdraw()
         appended = await self._store.log.append(
             session=self.id,
             epoch=self._epoch,
@@ -137,6 +160,8 @@ class Journal:
             head=fold.head(self.state),
             threads=self._changed_threads(),
             snapshot=snapshot,
+            records=self._records,
+            approvals=self._approvals,
             release=release,
             only_if_quiet=release,
             # A wake that finds nothing to do leaves no trace, not even a time.
@@ -147,7 +172,17 @@ class Journal:
             self._publish(events, appended.first_seq)
             self._since_snapshot = 0 if snapshot else self._since_snapshot + len(events)
             self._staged, self._consumed = [], []
+            self._records, self._approvals = [], []
         return appended
+
+    async def _withdraw(self) -> None:
+        for event in self._withdrawn:
+            row = await self._store.approvals.of(session=self.id, event=event)
+            if row is not None and row.state == "pending":
+                self._approvals.append(
+                    replace(row, state="withdrawn", decided_at=self._clock.now())
+                )
+        self._withdrawn = []
 
     def _snapshot(self, more: int) -> bytes | None:
         due = self._since_snapshot + more >= SNAPSHOT_EVERY

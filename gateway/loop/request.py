@@ -4,6 +4,7 @@ Every try is a span of its own (spec/core 8.2). A failure that may pass is annou
 is rescheduled, and the request goes out again; one that may not ends the turn (spec/core 8.3).
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import anyio
@@ -42,7 +43,7 @@ class Requests:
         *,
         model: Model,
         settings: Models,
-        tools: list[dict[str, Any]],
+        tools: Callable[[], list[dict[str, Any]]],
     ) -> None:
         self._journal = journal
         self._scribe = scribe
@@ -66,8 +67,14 @@ class Requests:
         """Get the thread's next answer into the journal, or the reason why there is none."""
         previews = Previews(self._journal, thread.id)
         answer = await self.attempt(thread, self._request(thread), previews)
-        if answer is not None:
-            self._scribe.write(thread, answer, previews)
+        if answer is None:
+            return
+        decided = None
+        with self._interruptible():
+            decided = await self._scribe.decide(thread, answer)
+        self._scope = None
+        if decided is not None:
+            self._scribe.write(thread, answer, previews, decided)
 
     async def compact(self, thread: ThreadState) -> None:
         """Replace the thread's context by a summary of it (spec/core 8.4)."""
@@ -89,7 +96,7 @@ class Requests:
     def _request(self, thread: ThreadState) -> Request:
         body = self._journal.session.body
         about = surroundings.describe(body)
-        return prompt.request(body["agent"], thread.messages, self._tools, surroundings=about)
+        return prompt.request(body["agent"], thread.messages, self._tools(), surroundings=about)
 
     async def attempt(
         self, thread: ThreadState, request: Request, previews: Previews | None

@@ -15,23 +15,30 @@ from anyio.abc import TaskGroup
 
 from gateway.clock import Clock
 from gateway.loop import draft, machine
+from gateway.loop.acting import Acting
 from gateway.loop.calls import Calls
 from gateway.loop.fold import INTERRUPTED
 from gateway.loop.frame import Frame
 from gateway.loop.grade import Grader
 from gateway.loop.journal import Journal
 from gateway.loop.outset import Outset
+from gateway.loop.passage import Passage
 from gateway.loop.request import Requests
 from gateway.loop.scribe import Scribe
 from gateway.loop.state import OpenCall, State, ThreadState
 from gateway.model.contract import Model
 from gateway.model.price import Prices
+from gateway.policy.audit import Redaction
+from gateway.rulebook import Rulebook
 from gateway.settings import Loop, Models
 from gateway.store.bus import Bus
+from gateway.store.people import PrincipalRow
 from gateway.store.records import Claim, Input
 from gateway.store.store import Store
 from gateway.tools import catalog
-from gateway.tools.call import Client, Done, Gate, Parked, Refused
+from gateway.tools.admission import Admitted, Refused
+from gateway.tools.call import Gate
+from gateway.tools.catalog import Found
 from gateway.tools.result import Result, failure
 from gateway.wire.usage import active_micros, usage
 
@@ -53,6 +60,10 @@ class Workshop:
     model: Model
     prices: Prices
     gate: Gate
+    rulebook: Rulebook
+    redaction: Redaction
+    approval_micros: int
+    """How long a call that the enterprise asks about waits for an answer."""
     wake: Callable[[str], None]
     """Told when a session is at work, so that its sandbox stays as it is."""
     park: Callable[[str], None]
@@ -68,7 +79,16 @@ class Workshop:
 class Runner:
     """One session under one lease. `signal` may be called at any time."""
 
-    def __init__(self, shop: Workshop, claim: Claim, state: State) -> None:
+    def __init__(
+        self,
+        shop: Workshop,
+        claim: Claim,
+        state: State,
+        *,
+        principal: PrincipalRow | None,
+        found: Found,
+    ) -> None:
+        """Take up a session; `found` is what its MCP servers said, `principal` whom it is for."""
         self._shop = shop
         self._journal = Journal(
             claim,
@@ -80,24 +100,30 @@ class Runner:
         )
         body = claim.session.body
         self._agent = body["agent"]
-        self._catalog = catalog.build(self._agent["tools"], body["environment_type"])
-        scribe = Scribe(self._journal, shop.gate, self._catalog, shop.prices)
+        self._missing = found.missing
+        self._catalog = catalog.build(self._agent["tools"], body["environment_type"], found.remote)
+        self._acting = acting = Acting(
+            journal=self._journal,
+            store=shop.store,
+            rulebook=shop.rulebook,
+            clock=shop.clock,
+            redaction=shop.redaction,
+            principal=principal,
+            approval_micros=shop.approval_micros,
+        )
+        scribe = Scribe(self._journal, shop.gate, self._catalog, shop.prices, acting)
         self._requests = Requests(
             self._journal,
             scribe,
             model=shop.model,
             settings=shop.models,
-            tools=shop.gate.visible_tools(self._catalog),
+            tools=lambda: shop.gate.visible_tools(self._catalog, acting.standing()),
         )
         self._scribe = scribe
-        self._grader = Grader(self._journal, model=shop.model, gate=shop.gate, prices=shop.prices)
-        self._calls = Calls(
-            shop.gate,
-            self._catalog,
-            session=claim.session.id,
-            parallel=shop.loop.parallel_calls,
-            done=self._stir,
+        self._grader = Grader(
+            self._journal, model=shop.model, gate=shop.gate, prices=shop.prices, acting=acting
         )
+        self._calls = Calls(shop.gate, parallel=shop.loop.parallel_calls, done=self._stir)
         window = shop.model.capabilities(self._agent["model"]["id"]).max_input_tokens
         self._limits = machine.Limits(
             max_tool_rounds=shop.loop.max_tool_rounds,
@@ -211,22 +237,27 @@ class Runner:
             self._miss_servers()
 
     def _miss_servers(self) -> None:
-        """Nothing connects to MCP servers yet: say so, and go on without them (spec/core 8.3)."""
-        for server in self._agent["mcp_servers"]:
-            name = server["name"]
-            text = (
-                f"This version cannot connect to MCP servers; the session goes on without {name}."
-            )
+        """Say which MCP servers could not be asked, and go on without them (spec/core 8.3)."""
+        for name, text in self._missing.items():
             error = draft.error(
                 "mcp_connection_failed_error", text, "retrying", mcp_server_name=name
             )
             self._journal.write(error)
 
     async def _run(self, calls: list[OpenCall], tasks: TaskGroup) -> None:
+        """Let calls leave that may, each after the record that it may."""
         self._begin()
+        passage = Passage(self._acting, self._shop.gate, self._catalog)
+        admissions = [await passage.admit(call) for call in calls]
         await self._journal.flush()
-        for call in calls:
-            self._calls.start(tasks, call, self._journal.state.primary)
+        for call, admission in zip(calls, admissions, strict=True):
+            if isinstance(admission, Admitted):
+                call.running = True
+                self._calls.start(tasks, admission)
+            elif isinstance(admission, Refused):
+                self._settle(call, admission.result, refused=True)
+            else:  # a tool that ran with us when the call was made
+                self._settle(call, failure(f"{call.name}: call it again"), refused=True)
 
     async def _wait(self) -> None:
         await self._journal.flush()
@@ -239,24 +270,25 @@ class Runner:
         thread = self._journal.state.main
         for finished in self._calls.take_finished():
             call = thread.calls.get(finished.event)
-            if call is None:
-                continue
-            call.running = False
-            match finished.outcome:
-                case Done(result=result) | Refused(result=result):
-                    self._settle(call, result)
-                case Parked() | Client():
-                    # The gate asks for more than the log recorded: the client must act after all.
-                    log.warning("call parked again", session=self._journal.id, call=call.event)
+            if call is not None:
+                call.running = False
+                self._settle(call, finished.result)
 
-    def _settle(self, call: OpenCall, result: Result) -> None:
+    def _settle(self, call: OpenCall, result: Result, *, refused: bool = False) -> None:
+        private = dict(result.spent or {})
+        if refused or call.stage == "confirm":
+            private["refused"] = True
+        elif result.is_error and result.answered:
+            private["failed"] = True
         drafted = draft.tool_result(
-            call.type, call.event, result.content, is_error=result.is_error, spent=result.spent
+            call.type, call.event, result.content, is_error=result.is_error, private=private or None
         )
         self._journal.write(drafted, self._journal.state.primary)
 
     def _settle_all(self, calls: list[OpenCall], text: str) -> None:
         for call in calls:
+            if call.stage == "confirm":
+                self._journal.withdraw(call.event)
             self._settle(call, failure(text))
 
     def _interrupt(self, inputs: list[Input]) -> None:
@@ -276,7 +308,7 @@ class Runner:
     def _recover(self) -> None:
         """Settle what an earlier runner left in mid-air (spec/core 12a)."""
         journal, thread = self._journal, self._journal.state.main
-        rerun = frozenset(t.name for t in self._catalog.visible() if t.read_only)
+        rerun = frozenset(t.called for t in self._catalog.visible() if t.read_only)
         if journal.state.status != "running":
             return
         lost = machine.recover(journal.state, rerun)

@@ -6,13 +6,18 @@ the gate decided about it. Nothing here is committed: the runner does that.
 
 from typing import Any
 
+import anyio
+
 from gateway.loop import draft
+from gateway.loop.acting import Acting
 from gateway.loop.journal import Journal
 from gateway.loop.state import ThreadState
 from gateway.loop.turn import Previews
-from gateway.model.contract import Answer, Usage
+from gateway.model.contract import Answer
 from gateway.model.price import Prices
-from gateway.tools.call import Call, Gate
+from gateway.policy.facts import Standing
+from gateway.tools.admission import Call, Decided
+from gateway.tools.call import Gate
 from gateway.tools.catalog import Catalog, Tool
 
 _TOKENS = (
@@ -26,13 +31,39 @@ _TOKENS = (
 class Scribe:
     """Writes answers into one journal."""
 
-    def __init__(self, journal: Journal, gate: Gate, catalog: Catalog, prices: Prices) -> None:
+    def __init__(
+        self, journal: Journal, gate: Gate, catalog: Catalog, prices: Prices, acting: Acting
+    ) -> None:
         self._journal = journal
+        self._acting = acting
         self._gate = gate
         self._catalog = catalog
         self._prices = prices
 
-    def write(self, thread: ThreadState, answer: Answer, previews: Previews) -> None:
+    async def decide(self, thread: ThreadState, answer: Answer) -> list[Decided]:
+        """Have the gate decide the calls of an answer, in its order. Nothing is staged yet."""
+        calls = [
+            self._call(thread, block, broken=block["id"] in answer.broken_tools)
+            for block in answer.content
+            if block["type"] == "tool_use"
+        ]
+        decided: list[Decided | None] = [None] * len(calls)
+
+        async def propose(place: int, standing: Standing) -> None:
+            decided[place] = await self._gate.propose(
+                calls[place], self._catalog, standing, self._acting.history
+            )
+
+        cents = 0
+        async with anyio.create_task_group() as tasks:  # a judge may take a while for each
+            for place, call in enumerate(calls):
+                tasks.start_soon(propose, place, self._acting.standing(more_cents=cents))
+                cents += self._gate.cents(call, self._catalog)
+        return [each for each in decided if each is not None]
+
+    def write(
+        self, thread: ThreadState, answer: Answer, previews: Previews, decided: list[Decided]
+    ) -> None:
         """Stage thinking, message, tool uses and the end of the span, in that order."""
         journal = self._journal
         thoughts = [b for b in answer.content if b["type"] in ("thinking", "redacted_thinking")]
@@ -42,14 +73,13 @@ class Scribe:
         texts = [b["text"] for b in answer.content if b["type"] == "text" and b["text"]]
         if texts:
             journal.write(draft.message(texts, previews.message), thread.id)
-        for block in answer.content:
-            if block["type"] == "tool_use":
-                self._tool_use(thread, block, broken=block["id"] in answer.broken_tools)
+        uses = (block for block in answer.content if block["type"] == "tool_use")
+        for block, each in zip(uses, decided, strict=True):
+            self._tool_use(thread, block["id"], each)
         self.end_span(thread, answer, "turn")
 
-    def _tool_use(self, thread: ThreadState, block: dict[str, Any], *, broken: bool) -> None:
-        tool = self._catalog.get(block["name"])
-        call = Call(
+    def _call(self, thread: ThreadState, block: dict[str, Any], *, broken: bool) -> Call:
+        return Call(
             id="",
             session=self._journal.id,
             thread=thread.id,
@@ -57,21 +87,29 @@ class Scribe:
             input=block["input"],
             broken=broken,
         )
-        decision = self._gate.decide(call, self._catalog)
-        fields: dict[str, Any] = {"name": block["name"], "input": block["input"]}
+
+    def _tool_use(self, thread: ThreadState, provider_id: str, decided: Decided) -> None:
+        call, tool, decision = decided.call, decided.tool, decided.decision
         kind = _event_type(tool)
+        fields: dict[str, Any] = {"name": tool.name if tool else call.name, "input": call.input}
         if kind == "agent.mcp_tool_use" and tool is not None:
             fields["mcp_server_name"] = tool.server
         if kind != "agent.custom_tool_use":
             fields["evaluated_permission"] = decision.outcome
             if decision.evaluation is not None:
                 fields["evaluation"] = decision.evaluation
-        private = {
-            "tool_use_id": block["id"],
+        private: dict[str, Any] = {
+            "tool_use_id": provider_id,
             "place": tool.place if tool else "sandbox",
-            "broken": broken,
+            "broken": call.broken,
+            "name": call.name,
+            **self._gate.effects(decided),
+            **((decided.verdict.spent if decided.verdict else None) or {}),
         }
-        self._journal.write(draft.Draft(kind, fields, private), thread.id)
+        event = self._journal.write(draft.Draft(kind, fields, private), thread.id)
+        self._acting.record(decided, "proposed", event=event)
+        if decision.outcome == "ask":
+            self._acting.ask(decided, event=event)
 
     def end_span(self, thread: ThreadState, answer: Answer, purpose: str) -> None:
         """Close the open span with what the answer used and cost."""
@@ -84,7 +122,7 @@ class Scribe:
             "stop_details": answer.stop_details,
             "endpoint": answer.endpoint,
             "model": answer.model,
-            "usage": counters(usage),
+            "usage": usage.counters(),
             "cost": str(self._prices.cents(answer.model, usage) or 0),
         }
         shown: dict[str, Any] = {
@@ -105,23 +143,6 @@ class Scribe:
         zero: dict[str, Any] = dict.fromkeys(_TOKENS, 0)
         end = draft.request_end(thread.span, zero, is_error=True, private={})
         self._journal.write(end, thread.id)
-
-
-def counters(usage: Usage) -> dict[str, Any]:
-    """What a request adds to the session's usage, by wire name (spec/core 5.2)."""
-    return {
-        "input_tokens": usage.input_tokens,
-        "output_tokens": usage.output_tokens,
-        "cache_read_input_tokens": usage.cache_read_input_tokens,
-        "cache_creation": {
-            "ephemeral_5m_input_tokens": usage.cache_creation_5m,
-            "ephemeral_1h_input_tokens": usage.cache_creation_1h,
-        },
-        "server_tool_use": {
-            "web_search_requests": usage.web_search_requests,
-            "web_fetch_requests": usage.web_fetch_requests,
-        },
-    }
 
 
 def _event_type(tool: Tool | None) -> str:

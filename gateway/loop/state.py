@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 
 from gateway.store.records import SessionStatus
 
-VERSION = 1
+VERSION = 2
 """Of the snapshot's shape; a snapshot of another version is ignored and the log is read."""
 
 CallStage: TypeAlias = Literal["ready", "running", "confirm", "client"]
@@ -31,6 +31,12 @@ class OpenCall:
     place: Literal["sandbox", "web", "server", "client"]
     permission: Literal["allow", "ask", "deny"] = "allow"
     broken: bool = False
+    evaluation: dict[str, Any] | None = None
+    """What policy was evaluated when it was made, as its event shows it."""
+    labels: list[str] = field(default_factory=list[str])
+    """What is true of the session once this has come back (`Conduct.labels`)."""
+    cents: int = 0
+    """What it spends if it runs."""
     answer: Literal["allow", "deny"] | None = None
     reason: str | None = None
     running: bool = False
@@ -96,6 +102,23 @@ class ThreadState:
 
 
 @dataclass(slots=True, kw_only=True)
+class Conduct:
+    """What a session has done so far that policies look at. Nothing in here is ever taken back."""
+
+    labels: list[str] = field(default_factory=list[str])
+    """``private`` and ``untrusted``: what it has read; ``data:CLASS``: of what classes. Sorted."""
+    cents: int = 0
+    """What its calls have spent; what those under way will spend is theirs (`OpenCall.cents`)."""
+    calls: list[int] = field(default_factory=list[int])
+    """When it made its last calls, of the last minute and no more than `MAX_CALLS`."""
+    source_ip: str | None = None
+    """Where the last message of a client came from."""
+
+
+MAX_CALLS = 1000
+
+
+@dataclass(slots=True, kw_only=True)
 class State:
     """A whole session."""
 
@@ -116,6 +139,7 @@ class State:
     """The ``user.define_outcome`` of each outcome, by outcome id."""
     evaluation: str | None = None
     """The open ``span.outcome_evaluation_start``."""
+    conduct: Conduct = field(default_factory=Conduct)
 
     @property
     def main(self) -> ThreadState:
@@ -162,4 +186,5 @@ def load(snapshot: bytes) -> State | None:
     for key, thread in body.pop("threads").items():
         calls = {event: OpenCall(**call) for event, call in thread.pop("calls").items()}
         threads[key] = ThreadState(calls=calls, **thread)
-    return State(threads=threads, **body)
+    conduct = Conduct(**body.pop("conduct"))
+    return State(threads=threads, conduct=conduct, **body)

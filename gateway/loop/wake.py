@@ -15,6 +15,8 @@ from anyio.abc import TaskGroup
 from gateway.errors import Fenced, GatewayError
 from gateway.loop.replay import replay
 from gateway.loop.runner import Runner, Workshop
+from gateway.store.records import Claim
+from gateway.tools.catalog import Found
 
 log = structlog.get_logger()
 
@@ -94,24 +96,31 @@ class Wake:
 
     async def _run_once(self, session: str) -> None:
         self._again.discard(session)
-        runner = await self._claim(session)
-        if runner is not None:
-            self._runners[session] = runner
+        claim = await self._claim(session)
+        if claim is not None:
+            servers = claim.session.body["agent"]["mcp_servers"]
+            found = await self._shop.gate.discover(session, servers)
+            runner = self._runners[session] = await self._take_up(claim, found)
             await runner.run()
 
     async def _abandon(self, session: str) -> None:
         """End a turn that met a fault of ours, so that its client is not left waiting."""
-        runner = await self._claim(session)
-        if runner is not None:
+        claim = await self._claim(session)
+        if claim is not None:
+            runner = await self._take_up(claim, Found({}, {}))
             await runner.abandon("The gateway met an internal error; see its log.")
 
-    async def _claim(self, session: str) -> Runner | None:
+    async def _claim(self, session: str) -> Claim | None:
         claim = await self._shop.store.log.claim(
             session=session, owner=self._shop.owner, now=self._shop.clock.now()
         )
-        if claim is None or claim.session.head.status == "terminated":
-            return None
-        return Runner(self._shop, claim, replay(claim))
+        ended = claim is None or claim.session.head.status == "terminated"
+        return None if ended else claim
+
+    async def _take_up(self, claim: Claim, found: Found) -> Runner:
+        actor = claim.session.actor
+        principal = await self._shop.store.people.principal(id=actor) if actor else None
+        return Runner(self._shop, claim, replay(claim), principal=principal, found=found)
 
     async def _sweep(self) -> None:
         while True:

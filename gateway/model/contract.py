@@ -82,6 +82,22 @@ class Usage:
         created = self.cache_creation_5m + self.cache_creation_1h
         return self.input_tokens + self.cache_read_input_tokens + created
 
+    def counters(self) -> dict[str, Any]:
+        """What the request adds to the session's usage, by wire name (spec/core 5.2)."""
+        return {
+            "input_tokens": self.input_tokens,
+            "output_tokens": self.output_tokens,
+            "cache_read_input_tokens": self.cache_read_input_tokens,
+            "cache_creation": {
+                "ephemeral_5m_input_tokens": self.cache_creation_5m,
+                "ephemeral_1h_input_tokens": self.cache_creation_1h,
+            },
+            "server_tool_use": {
+                "web_search_requests": self.web_search_requests,
+                "web_fetch_requests": self.web_fetch_requests,
+            },
+        }
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:

@@ -28,7 +28,8 @@ from gateway.model.contract import (
     Usage,
 )
 from gateway.model.events import parse
-from gateway.model.script import PRIMES, Fault, Script, Step, Turn, load
+from gateway.model.judge import VERDICT
+from gateway.model.script import PRIMES, Fault, Script, Step, Tool, Turn, load
 
 ENDPOINT = "script"
 """The name a script goes by where an endpoint's is expected."""
@@ -104,6 +105,8 @@ class FakeModel:
         yield answer
 
     def _step(self, request: Request, place: _Place) -> Step:
+        if request.purpose == "judge":
+            return self._judgement(request.messages[-1]["content"][-1]["text"])
         if request.purpose != "turn":
             step: Step = getattr(self.script, request.purpose)
             return step
@@ -128,6 +131,13 @@ class FakeModel:
         others = [turn for turn in self.script.turns if turn.when is None]
         before = sum(1 for text in texts[:-1] if not any(t.matches(text) for t in patterned))
         return others[min(before, len(others) - 1)] if others else None
+
+    def _judgement(self, call: str) -> Step:
+        for given in self.script.judgements:
+            if given.when is None or given.matches(call):
+                answer = {"why": given.why, "verdict": given.verdict}
+                return Step(tools=[Tool(name=VERDICT, input=answer)])
+        return self.script.judge
 
     def _strikes(self, key: str, fault: Fault) -> bool:
         if fault.times == 0:

@@ -11,6 +11,10 @@
     [[turns.steps]]
     text = "It says: {last_result}"
 
+    [[judgements]]                  # what it answers when a tool call is to be judged
+    when = "rm -rf"                 # a pattern for the call as the judge is shown it
+    verdict = "deny"
+
 Every key a step may have is a field of `Step`. Texts and inputs may hold ``{last_result}``,
 ``{result_1}``, ``{result_2}`` and so on (texts of the turn's tool results, in order) and
 ``{last_text}`` (the user's). A conversation that was compacted begins again with a user text, which
@@ -102,13 +106,9 @@ class Step(_Part):
     fail: Fault | None = None
 
 
-class Turn(_Part):
-    """The steps that follow one text of the user."""
-
+class _Conditional(_Part):
     when: str | None = None
-    """A regular expression to find in the user's last text, whatever its case."""
-    steps: Annotated[list[Step], Field(min_length=1)]
-    on_error: str | None = None
+    """A regular expression to find in the text that is answered, whatever its case."""
 
     @model_validator(mode="after")
     def _readable_pattern(self) -> Self:
@@ -122,6 +122,20 @@ class Turn(_Part):
         return self.when is not None and bool(re.search(self.when, text, re.IGNORECASE))
 
 
+class Turn(_Conditional):
+    """The steps that follow one text of the user."""
+
+    steps: Annotated[list[Step], Field(min_length=1)]
+    on_error: str | None = None
+
+
+class Judgement(_Conditional):
+    """A verdict on a tool call; without a pattern, on every call."""
+
+    verdict: Literal["allow", "deny", "ask"]
+    why: str = "The script says so."
+
+
 class Script(_Part):
     """A whole script."""
 
@@ -133,6 +147,8 @@ class Script(_Part):
     """The answer when the conversation is to be summarised."""
     grade: Step = Step(text="The script has no grade to give.")
     judge: Step = Step(text="The script has no judgement to give.")
+    judgements: list[Judgement] = []
+    """The first that fits is the answer about a tool call; `judge` is when none does."""
 
 
 def load(path: Path) -> Script:

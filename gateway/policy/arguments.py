@@ -104,13 +104,22 @@ def declare(shape: Shape) -> str:
             return f"Set<{declare(of)}>"
         case Record(fields):
             declared = (
-                f"{json.dumps(name)}{'' if field.required else '?'}: {declare(field.shape)}"
+                f"{quote(name)}{'' if field.required else '?'}: {declare(field.shape)}"
                 for name, field in fields
                 if visible(field.shape)
             )
             return f"{{ {', '.join(declared)} }}"
-        case Opaque():
+        case _:
             raise AssertionError("opaque shapes are not declared")
+
+
+def quote(text: str) -> str:
+    """A string literal of Cedar's."""
+    plain = json.dumps(text, ensure_ascii=False)
+    return "".join(
+        character if character.isprintable() else f"\\u{{{ord(character):x}}}"
+        for character in plain
+    )
 
 
 def visible(shape: Shape) -> bool:
@@ -145,14 +154,20 @@ def _read(schema: object, depth: int, left: list[int]) -> Shape:
 def _read_record(schema: Mapping[str, Any], depth: int, left: list[int]) -> Record:
     properties = schema.get("properties")
     required = schema.get("required")
-    names = set(required) if isinstance(required, list) else set[Any]()
+    listed = required if isinstance(required, list) else []
+    names = {name for name in listed if isinstance(name, str)}
     fields: list[tuple[str, Field]] = []
     for name, inner in (properties if isinstance(properties, Mapping) else {}).items():
-        shape = _read(inner, depth - 1, left)
+        shape = _read(inner, depth - 1, left) if _is_nameable(name) else Opaque()
         # An argument that may be null is one that may be missing: Cedar has no null.
         fields.append((name, Field(shape, name in names and not _nullable(inner))))
     # Only what says so takes anything: JSON Schema's default would leave every tool open.
     return Record(tuple(fields), open=bool(schema.get("additionalProperties")))
+
+
+def _is_nameable(name: str) -> bool:
+    """Cedar's JSON gives a meaning to ``__entity`` and the like, and has no half characters."""
+    return not name.startswith("__") and name.encode(errors="ignore").decode() == name
 
 
 def _nullable(schema: object) -> bool:
@@ -170,10 +185,9 @@ def _value(shape: Shape, value: Any, path: str) -> Any:
             if not isinstance(value, dict):
                 raise Unjudgeable(f"{path} must be an object")
             return _record(shape, value, f"{path}.")
-        case Scalar(kind):
-            return _scalar(kind, value, path)
-        case Opaque():
-            raise AssertionError("opaque values are left out")
+        case _:
+            assert isinstance(shape, Scalar), "opaque values are left out"
+            return _scalar(shape.kind, value, path)
 
 
 def _record(shape: Record, given: Mapping[str, Any], prefix: str) -> dict[str, Any]:

@@ -8,17 +8,21 @@ that the schema refuses, is reported beside the verdict and the caller denies.
 
 import json
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import cedarpy
 from cedarpy import Entities, pst
 
+from gateway.policy.sources import cut
+
 Uid: TypeAlias = tuple[str, str]
 """Type and id of an entity."""
 
 _MAX_SLICES = 4096
+_PORTION = 50
+"""Policies that are turned into trees at once, which takes a few milliseconds."""
 
 
 class PolicyInvalid(Exception):
@@ -68,22 +72,27 @@ class Policies:
             PolicyInvalid: They do not parse, do not type-check, or lack an ``@id`` of their own.
         """
         try:
-            self._schema = cedarpy.Schema.from_str(schema)
+            self._schema = cedarpy.Schema.from_str(schema, release_gil=True)
             self._whole = cedarpy.PolicySet.from_str(text, release_gil=True)
-            self._nodes = self._whole.to_pst()
+            self._nodes = _read_nodes(text)
         except ValueError as error:
             raise PolicyInvalid([str(error)]) from error
         self._check(text)
-        self._by_action = _index(self._nodes.static_policies)
+        self._by_action = _index(self._nodes)
         self._slices: OrderedDict[object, cedarpy.PolicySet] = OrderedDict()
         self._asks = {
             node.annotations["id"]: node.annotations["ask"]
-            for node in self._nodes.static_policies.values()
+            for node in self._nodes.values()
             if "ask" in node.annotations
         }
 
     def __len__(self) -> int:
-        return len(self._nodes.static_policies)
+        return len(self._nodes)
+
+    @property
+    def nodes(self) -> Mapping[str, pst.Template]:
+        """The policies as trees, by their ``@id``."""
+        return {node.annotations["id"]: node for node in self._nodes.values()}
 
     @property
     def asks(self) -> Mapping[str, str]:
@@ -114,15 +123,17 @@ class Policies:
         """From the whole set. The same, for whoever wants to see that it is."""
         return _ask(question, self._whole, entities)
 
+    def relevant(self, question: Question, principal: Member) -> list[pst.Template]:
+        """The policies whose scope holds for that principal, whatever their conditions say."""
+        return [
+            node for _, node in self._candidates(question) if _may_match(node.principal, principal)
+        ]
+
     def _slice(self, question: Question) -> cedarpy.PolicySet:
-        nodes = self._nodes.static_policies
-        actions = (None, question.action, *question.groups)
-        names = {name for action in actions for name in self._by_action.get(action, ())}
         kept = {
-            name: nodes[name]
-            for name in sorted(names)
-            if any(_may_match(nodes[name].principal, each) for each in question.principals)
-            and _may_match(nodes[name].resource, question.resource)
+            name: node
+            for name, node in self._candidates(question)
+            if any(_may_match(node.principal, each) for each in question.principals)
         }
         return cedarpy.PolicySet.from_pst(
             pst.PolicySet(
@@ -132,12 +143,17 @@ class Policies:
             )
         )
 
+    def _candidates(self, question: Question) -> Iterator[tuple[str, pst.Template]]:
+        """Policies about that action and that resource, in a stable order."""
+        actions = (None, question.action, *question.groups)
+        for name in sorted({name for each in actions for name in self._by_action.get(each, ())}):
+            if _may_match(self._nodes[name].resource, question.resource):
+                yield name, self._nodes[name]
+
     def _check(self, text: str) -> None:
-        if self._nodes.templates:
-            raise PolicyInvalid(["policies with ?principal or ?resource are not supported"])
         problems: list[str] = []
         seen: set[str] = set()
-        for name, node in self._nodes.static_policies.items():
+        for name, node in self._nodes.items():
             own = node.annotations.get("id")
             if not own:
                 problems.append(f"{name}: every policy needs an @id of its own")
@@ -152,6 +168,24 @@ class Policies:
         ]
         if problems:
             raise PolicyInvalid(problems)
+
+
+def _read_nodes(text: str) -> dict[str, pst.Template]:
+    """The policies as trees, by names of our own.
+
+    In small portions: making a tree keeps every other thread waiting.
+    """
+    nodes: dict[str, pst.Template] = {}
+    policies = [policy for _, policy in cut(text)]
+    for start in range(0, len(policies), _PORTION):
+        portion = "".join(policies[start : start + _PORTION])
+        trees = cedarpy.PolicySet.from_str(portion, release_gil=True).to_pst()
+        if trees.templates:
+            raise PolicyInvalid(["policies with ?principal or ?resource are not supported"])
+        for name, node in trees.static_policies.items():
+            own = f"{name}.{start}"
+            nodes[own] = replace(node, id=own)
+    return nodes
 
 
 def _index(nodes: Mapping[str, pst.Template]) -> dict[str | None, list[str]]:

@@ -21,8 +21,10 @@ from gateway.policy.facts import (
     CallFacts,
     Facts,
     ServerFacts,
+    ToolFacts,
     UserFacts,
 )
+from gateway.policy.reach import Outcome, describe, outcomes
 from gateway.policy.schema import UNLISTED, Vocabulary, write_schema
 
 _SOMEBODY = "*"
@@ -38,6 +40,8 @@ class Ruling:
     """Ids of the policies that said so; none when no policy permitted."""
     approvers: frozenset[str] = frozenset()
     """For an ask: groups of which the approver has to be a member, where a policy names them."""
+    second_person: bool = False
+    """For an ask: whoever the agent acts for cannot approve it."""
     problem: str = ""
     """Why the call could not be judged at all."""
 
@@ -58,6 +62,7 @@ class Enterprise:
             action: frozenset(vocabulary.groups(action)) for action in (*self._tools, UNLISTED)
         }
         self._entities = lru_cache(maxsize=1024)(self._make_entities)
+        self._outcomes = lru_cache(maxsize=4096)(self._find_outcomes)
 
     def decide(self, call: CallFacts, facts: Facts) -> Ruling:
         """Decide one call. Pure: the same call and facts, the same ruling."""
@@ -68,11 +73,64 @@ class Enterprise:
         ruling = self._judge(call, facts, arguments)
         if ruling.outcome == "allow" or facts.approval is not None or ruling.problem:
             return ruling
-        somebody = ApprovalFacts(by=_SOMEBODY, groups=frozenset(self.policies.asks.values()))
-        if self._judge(call, replace(facts, approval=somebody), arguments).outcome != "allow":
+
+        def allows(approver: str) -> bool:
+            said = ApprovalFacts(by=approver, groups=frozenset(self.policies.asks.values()))
+            return self._judge(call, replace(facts, approval=said), arguments).outcome == "allow"
+
+        if not allows(_SOMEBODY):
             return ruling
         wanted = (self.policies.asks.get(policy, "") for policy in ruling.policies)
-        return replace(ruling, outcome="ask", approvers=frozenset(filter(None, wanted)))
+        return replace(
+            ruling,
+            outcome="ask",
+            approvers=frozenset(filter(None, wanted)),
+            second_person=not allows(facts.user.id),
+        )
+
+    def outcomes(self, tool: ToolFacts, facts: Facts) -> frozenset[Outcome]:
+        """What could come of calling a tool, whatever with and whatever the session has done.
+
+        Of the facts only who and what count. No outcome that can happen is missing; see
+        `gateway.policy.reach` for those that may be there all the same.
+        """
+        return self._outcomes(tool, facts.agent, facts.user, facts.server)
+
+    def reachable(self, tool: ToolFacts, facts: Facts) -> bool:
+        """Whether some call of the tool could be allowed or asked; False only if none could."""
+        return self.outcomes(tool, facts) != {"deny"}
+
+    def _find_outcomes(
+        self, tool: ToolFacts, agent: AgentFacts, user: UserFacts, server: ServerFacts
+    ) -> frozenset[Outcome]:
+        question = self._question(tool, agent, user, server, context="{}")
+        world = describe(
+            tool=tool,
+            action=Member(
+                ("Action", question.action),
+                frozenset(("Action", group) for group in question.groups),
+            ),
+            members=(*question.principals, question.resource),
+            agent=agent,
+            user=user,
+            server=server,
+            attributes=frozenset(self.vocabulary.attributes),
+        )
+        groups = frozenset(("Group", name) for name in self.policies.asks.values())
+        keys = [(key, self.policies.relevant(question, key)) for key in question.principals]
+        return outcomes(keys, world, Member(("User", _SOMEBODY), groups))
+
+    def _question(
+        self, tool: ToolFacts, agent: AgentFacts, user: UserFacts, server: ServerFacts, context: str
+    ) -> Question:
+        action = tool.action if tool.action in self._tools else UNLISTED
+        return Question(
+            principals=(_agent_key(agent), _user_key(user)),
+            action=action,
+            groups=self._groups[action],
+            resource=_resource(server),
+            context=context,
+        )
 
     def _arguments(self, call: CallFacts) -> dict[str, Any]:
         tool = self._tools.get(call.tool.action)
@@ -84,14 +142,7 @@ class Enterprise:
             entities = self._entities(facts.agent, facts.user, facts.server, facts.approval)
         except ValueError as error:
             return Ruling(outcome="deny", problem=str(error))
-        action = call.tool.action if call.tool.action in self._tools else UNLISTED
-        question = Question(
-            principals=(_agent_key(facts.agent), _user_key(facts.user)),
-            action=action,
-            groups=self._groups[action],
-            resource=_resource(facts.server),
-            context=context,
-        )
+        question = self._question(call.tool, facts.agent, facts.user, facts.server, context)
         return _combine(self.policies.answer(question, entities))
 
     def _make_entities(

@@ -4,6 +4,9 @@ Everything here is frozen and hashable, so that what was worked out for the same
 Money is in US cents, times in microseconds since 1970 UTC.
 """
 
+import hashlib
+import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
@@ -12,6 +15,12 @@ Effect: TypeAlias = Literal["read", "write", "destructive", "egress", "money"]
 """What calling a tool does; ``destructive`` and ``money`` are kinds of ``write``."""
 
 Attribute: TypeAlias = int | str | bool
+UserKind: TypeAlias = Literal["user", "service_account", "api_key"]
+
+_PLAIN_SERVER = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_PLAIN_TOOL = re.compile(r"[A-Za-z0-9_./-]{1,64}")
+_SHOWN = 40
+"""Characters of an odd name that stay readable."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +36,7 @@ class ToolFacts:
     @property
     def action(self) -> str:
         """The tool's name in policies, such as ``github.create_issue``."""
-        return f"{self.server}.{self.name}"
+        return action_of(self.server, self.name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +67,7 @@ class UserFacts:
     """The second key: for whom it calls."""
 
     id: str
-    kind: Literal["user", "service_account", "api_key"]
+    kind: UserKind
     groups: frozenset[str] = frozenset()
     attributes: tuple[tuple[str, Attribute], ...] = ()
     """By name, sorted; the operator declares which there are."""
@@ -107,3 +116,42 @@ class CallFacts:
 
     tool: ToolFacts
     arguments: Mapping[str, Any]
+
+
+def action_of(server: str, tool: str) -> str:
+    """The name of a tool in policies: ``SERVER.TOOL``, different for different tools.
+
+    Names of other than ordinary characters, or of more than 64, are cut down to what can be read
+    of them, a ``~`` and a digest: the same at all times and everywhere.
+    """
+    return f"{_plain(server, _PLAIN_SERVER)}.{_plain(tool, _PLAIN_TOOL)}"
+
+
+def digest_of(definition: Mapping[str, Any]) -> str:
+    """The digest of a tool's definition, as an MCP server gives it: all that a model is shown.
+
+    Of ``name``, ``description``, ``inputSchema`` and ``annotations``, whatever the order of keys.
+    """
+    shown = {
+        key: definition.get(key) for key in ("name", "description", "inputSchema", "annotations")
+    }
+    canonical = json.dumps(shown, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _plain(name: str, ordinary: re.Pattern[str]) -> str:
+    if ordinary.fullmatch(name):
+        return name
+    readable = re.sub(r"[^A-Za-z0-9_-]+", "-", name)[:_SHOWN]
+    return f"{readable}~{hashlib.sha256(name.encode(errors='surrogatepass')).hexdigest()[:16]}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """Who calls, for whom, in what session: the same for all calls of a moment."""
+
+    agent: AgentFacts
+    user: UserFacts
+    session: SessionFacts
+    source_ip: str | None = None
+    """Where the client's last message came from, if it came from an address."""

@@ -15,6 +15,7 @@ import posixpath
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Literal, TypeAlias
 
 from gateway.policy.builtin import WORKDIR
@@ -24,6 +25,7 @@ Kind: TypeAlias = Literal["deny", "ask", "allow"]
 
 _RULE = re.compile(r"(?P<tool>[A-Za-z]+)(?:\((?P<about>.*)\))?", re.DOTALL)
 _HOME = "/home/agent"
+_MOST_DEPTHS = 4
 _PATH_TOOLS = {
     "Read": ("sandbox.read",),
     "Write": ("sandbox.write",),
@@ -181,16 +183,22 @@ def _path(rule: str, about: str, kind: Kind) -> str:
         full = about[1:]
     elif about.startswith("~/"):
         full = _HOME + about[1:]
-    elif "/" not in about:
-        full = f"*/{about}"  # as in .gitignore: a bare name is meant wherever it is
+    elif "/" not in about.removeprefix("**/"):
+        full = f"*/{about.removeprefix('**/')}"  # as in .gitignore: a name is meant wherever it is
     else:
         full = posixpath.join(WORKDIR, about.removeprefix("./").lstrip("/"))
     if ".." in full.split("/"):
         raise RuleInvalid(f"{rule}: a path with .. never matches; write where it leads")
-    pattern = re.sub(r"\*+", "*", full).rstrip("/")
-    if pattern.endswith("/*"):
-        return f"context.args.path like {quote(pattern)}"
+    parts = full.rstrip("/").split("/**/")
+    if len(parts) > _MOST_DEPTHS:
+        raise RuleInvalid(f"{rule}: more than {_MOST_DEPTHS - 1} times /**/")
+    # Between the parts there may be directories, or none.
+    wholes = ["".join(pieces) for pieces in product(parts[:1], *_joints(parts[1:]))]
+    patterns = [re.sub(r"\*+", "*", whole) for whole in wholes]
     # Naming a directory means everything in it.
-    return (
-        f"context.args.path like {quote(pattern)} || context.args.path like {quote(pattern + '/*')}"
-    )
+    patterns += [f"{pattern}/*" for pattern in patterns if not pattern.endswith("/*")]
+    return " || ".join(f"context.args.path like {quote(pattern)}" for pattern in patterns)
+
+
+def _joints(parts: Sequence[str]) -> list[tuple[str, str]]:
+    return [(f"/*/{part}", f"/{part}") for part in parts]

@@ -7,13 +7,13 @@ the action ``unlisted.call``, which sees no arguments: who has not said what a t
 rule for what it is called with.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal, TypeAlias
 
-from gateway.policy.arguments import Record, declare
-from gateway.policy.facts import Effect
+from gateway.policy.arguments import Record, declare, quote
+from gateway.policy.facts import Effect, action_of
 
 UNLISTED = "unlisted.call"
 """The action of every tool that nobody declared."""
@@ -63,13 +63,14 @@ class ToolShape:
     name: str
     arguments: Record
     effects: frozenset[Effect]
+    action: str = field(init=False)
+    """Its name in policies."""
 
-    @property
-    def action(self) -> str:
-        return f"{self.server}.{self.name}"
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "action", action_of(self.server, self.name))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Vocabulary:
     """Every tool that policies can name, and what is known of users."""
 
@@ -78,7 +79,7 @@ class Vocabulary:
 
     def tool(self, action: str) -> ToolShape | None:
         """The tool with that action, if it was declared."""
-        return next((tool for tool in self.tools if tool.action == action), None)
+        return self._by_action.get(action)
 
     def groups(self, action: str) -> list[str]:
         """Every action group a tool is in, directly or not."""
@@ -88,6 +89,10 @@ class Vocabulary:
             effects.add("write")
         server = ["unlisted.*"] if tool is None else [f"{tool.server}.*"]
         return ["call", *sorted(effects), *server]
+
+    @cached_property
+    def _by_action(self) -> dict[str, ToolShape]:
+        return {tool.action: tool for tool in self.tools}
 
 
 def write_schema(vocabulary: Vocabulary) -> str:
@@ -104,15 +109,6 @@ def write_schema(vocabulary: Vocabulary) -> str:
     ]
     parts.append(_action(UNLISTED, "unlisted", _UNKNOWN, "{}"))
     return "".join(parts)
-
-
-def quote(text: str) -> str:
-    """A string literal of Cedar's."""
-    plain = json.dumps(text, ensure_ascii=False)
-    return "".join(
-        character if character.isprintable() else f"\\u{{{ord(character):x}}}"
-        for character in plain
-    )
 
 
 def _action(name: str, server: str, effects: frozenset[Effect], arguments: str) -> str:

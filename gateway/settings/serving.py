@@ -23,6 +23,8 @@ class Server(Section):
     """The longest silence on an event stream."""
     max_body: Bytes = 32 * 1024**2
     """The largest JSON request body."""
+    trusted_proxies: list[str] = []
+    """Addresses whose ``X-Forwarded-For`` is believed: policies and the audit trail see it."""
 
 
 class StoreSettings(Section):

@@ -25,6 +25,7 @@ SESSION = [
     schema.sessions.c.created_at,
     schema.heads.c.updated_at,
     schema.sessions.c.archived_at,
+    schema.sessions.c.actor,
 ]
 """What `read_session` reads, in its order."""
 
@@ -57,6 +58,7 @@ def read_session(row: Sequence[Any], *, queued: bool) -> SessionRow:
         created_at=row[11],
         updated_at=row[12],
         archived_at=row[13],
+        actor=row[14],
         queued=queued,
     )
 

@@ -7,11 +7,14 @@ sessions beyond their head (`sessions`).
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import TypeAlias
 
 from sqlalchemy import bindparam, delete, insert, select, text, update
 
 from gateway.errors import Fenced, NotFound
+from gateway.store import approvals as asked
 from gateway.store import columns
+from gateway.store.approvals import Accepted, ApprovalRow
 from gateway.store.engine import Hot, Params, Tx
 from gateway.store.records import (
     Appended,
@@ -25,6 +28,17 @@ from gateway.store.records import (
     ThreadRow,
 )
 from gateway.store.schema import events, heads, inbox, sessions, snapshots, threads
+
+Decide: TypeAlias = Callable[
+    [
+        SessionRow,
+        list[Input],
+        Callable[[str], Event | None],
+        Callable[[str], ApprovalRow | None],
+    ],
+    Accepted,
+]
+"""What makes inputs of what a client sent; see `Log.accept`."""
 
 LEASE_MICROS = 3_600_000_000
 """A lease nobody renewed for this long is void, even if its owner seems alive."""
@@ -132,14 +146,21 @@ def accept(
     session: str,
     workspace: str,
     now: int,
-    decide: Callable[[SessionRow, list[Input], Callable[[str], Event | None]], list[Input]],
+    decide: Decide,
     live: bool,
 ) -> list[Input]:
     row, waiting = _lock(tx, session, workspace)
-    chosen = decide(row, waiting, lambda event: find(tx, session, event))
-    if chosen:
-        add_inputs(tx, session, chosen, replay_from=None if live else row.seq, now=now)
-    return chosen
+    chosen = decide(
+        row,
+        waiting,
+        lambda event: find(tx, session, event),
+        lambda event: asked.of(tx, session, event),
+    )
+    if chosen.inputs:
+        replay = None if live else row.seq
+        add_inputs(tx, session, chosen.inputs, replay_from=replay, now=now)
+    asked.put(tx, chosen.approvals)
+    return chosen.inputs
 
 
 def claim(
@@ -182,6 +203,7 @@ def append(
     head: Head,
     threads: Sequence[ThreadRow],
     snapshot: bytes | None,
+    approvals: Sequence[ApprovalRow],
     release: bool,
     only_if_quiet: bool,
     now: int,
@@ -208,6 +230,7 @@ def append(
     if consumes:
         tx.run_many(_CONSUME, [{"of": session, "input": entry} for entry in consumes])
     put_threads(tx, threads)
+    asked.put(tx, approvals)
     if snapshot is not None:
         tx.run(_PUT_SNAPSHOT, {"of": session, "seq": last, "state": snapshot})
     return Appended(first_seq=first, inputs=queued(tx, session))
@@ -247,6 +270,8 @@ def append_now(
     )
     add_events(tx, session, row.seq + 1, changed.events)
     put_threads(tx, changed.threads)
+    if new.archived_at is not None or new.head.status == "terminated":
+        asked.withdraw_all(tx, session, now)
     return replace(new, seq=seq, updated_at=now)
 
 

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from functools import partial
 
 from gateway.store import history, journal
-from gateway.store.engine import Database
+from gateway.store.approvals import ApprovalRow
+from gateway.store.audit import Audit, AuditRecord, extend, needed
+from gateway.store.engine import Database, Tx
 from gateway.store.leases import Leases
 from gateway.store.records import (
     Appended,
@@ -34,6 +36,7 @@ class Log:
 
     _db: Database
     _leases: Leases
+    _audit: Audit
 
     async def accept(
         self,
@@ -41,15 +44,16 @@ class Log:
         session: str,
         workspace: str,
         now: int,
-        decide: Callable[[SessionRow, list[Input], Callable[[str], Event | None]], list[Input]],
+        decide: journal.Decide,
         live: bool,
     ) -> list[Input]:
         """Queue what a client sent, in its order, and return it.
 
-        `decide` is given the session, what is queued already, and a look-up of logged events by
-        id; it returns the inputs to queue or raises to refuse them all. It runs inside the
-        transaction, off the event loop, perhaps twice. `live` says whether a stream is open: if
-        not, the next one begins its replay here (spec/core 6.10).
+        `decide` is given the session, what is queued already, and two look-ups by the id of an
+        event: of the logged event, and of the approval that this tool use waits for. It returns
+        the inputs to queue and the approvals they answer, or raises to refuse them all. It runs
+        inside the transaction, off the event loop, perhaps twice. `live` says whether a stream is
+        open: if not, the next one begins its replay here (spec/core 6.10).
 
         Raises:
             NotFound: No such session in this workspace.
@@ -87,10 +91,15 @@ class Log:
         consumes: Sequence[str] = (),
         threads: Sequence[ThreadRow] = (),
         snapshot: bytes | None = None,
+        records: Sequence[AuditRecord] = (),
+        approvals: Sequence[ApprovalRow] = (),
         release: bool = False,
         only_if_quiet: bool = False,
     ) -> Appended:
         """Write one step of a runner: events, head, threads, snapshot, all or nothing.
+
+        `records` go to the session's chain of the audit trail. Each of `approvals` takes the place
+        of the one its tool use had.
 
         `consumes` names the inputs that leave the inbox; their events, with the same ids, are
         among `events`. A `first_seq` other than the one expected means that `append_now` wrote in
@@ -100,22 +109,32 @@ class Log:
         Raises:
             Fenced: The lease is not `owner`'s under `epoch` any more; nothing was written.
         """
-        return await self._db.write(
-            partial(
-                journal.append,
-                session=session,
-                epoch=epoch,
-                owner=owner,
-                events=events,
-                consumes=consumes,
-                head=head,
-                threads=threads,
-                snapshot=snapshot,
-                release=release,
-                only_if_quiet=only_if_quiet,
-                now=now,
-            )
+        step = partial(
+            journal.append,
+            session=session,
+            epoch=epoch,
+            owner=owner,
+            events=events,
+            consumes=consumes,
+            head=head,
+            threads=threads,
+            snapshot=snapshot,
+            approvals=approvals,
+            release=release,
+            only_if_quiet=only_if_quiet,
+            now=now,
         )
+        if not records:
+            return await self._db.write(step)
+        key = needed(self._audit.key)
+
+        def write(tx: Tx) -> Appended:
+            appended = step(tx)
+            if appended.idle:
+                extend(tx, session, records, key)
+            return appended
+
+        return await self._db.write(write)
 
     async def append_now(
         self,

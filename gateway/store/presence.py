@@ -62,6 +62,54 @@ class SharedLeases:
         return await self._db.read(lambda tx: unattended(tx, now, self.lives))
 
 
+class SharedTurn:
+    """Which gateway does a piece of work that only one has to do (`gateway.store.turn`).
+
+    It holds an advisory lock on a connection of its own, so the work is free when that ends.
+
+    Args:
+        url: What libpq takes.
+        key: The number of the work.
+    """
+
+    def __init__(self, url: str, key: int) -> None:
+        self._url = url
+        self._key = key
+        self._connection: _Connection | None = None
+        self._held = False
+        self._lock = anyio.Lock()
+
+    async def take(self) -> bool:
+        async with self._lock:
+            return await anyio.to_thread.run_sync(self._take)
+
+    async def aclose(self) -> None:
+        """Give the turn to somebody else."""
+        async with self._lock:
+            self._drop()
+
+    def _take(self) -> bool:
+        try:
+            if self._connection is None:
+                self._connection = connect(self._url)
+                self._connection.autocommit = True
+            if self._held:
+                self._connection.execute("SELECT 1")
+            else:
+                row = self._connection.execute(
+                    "SELECT pg_try_advisory_lock(%s)", [self._key]
+                ).fetchone()
+                self._held = row is not None and row[0]
+        except psycopg.Error:
+            self._drop()
+        return self._held
+
+    def _drop(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        self._connection, self._held = None, False
+
+
 class Presence:
     """This gateway's lock, its ear and its voice. Nothing happens before `start`.
 

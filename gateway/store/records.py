@@ -111,6 +111,8 @@ class SessionRow:
     created_at: int
     updated_at: int
     archived_at: int | None
+    actor: str | None = None
+    """For whom its agent acts: a principal, or the key that made it. Never served."""
     queued: bool = False
     """Inputs are waiting to be taken: the session is as good as running."""
 
@@ -127,19 +129,6 @@ class ThreadRow:
     created_at: int
     updated_at: int
     archived_at: int | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeyRow:
-    """An API key; only its SHA-256 is stored."""
-
-    id: str
-    workspace: str
-    name: str
-    hint: str
-    """The last four characters, for people."""
-    created_at: int
-    revoked_at: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

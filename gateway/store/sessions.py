@@ -185,6 +185,7 @@ def _create(
             body=columns.to_json(row.body),
             created_at=row.created_at,
             archived_at=row.archived_at,
+            actor=row.actor,
         )
     )
     tx.execute(

@@ -13,10 +13,13 @@ from sqlalchemy.exc import SQLAlchemyError
 from gateway.clock import Clock
 from gateway.errors import ApiError, StartError
 from gateway.store.agents import Agents
+from gateway.store.approvals import Approvals
 from gateway.store.archives import Archives
 from gateway.store.attachments import Attachments
+from gateway.store.audit import Audit, check_key
 from gateway.store.builds import Builds
 from gateway.store.bus import Bus
+from gateway.store.deeds import Recorder
 from gateway.store.engine import Database, Tx
 from gateway.store.environments import Environments
 from gateway.store.files import Files
@@ -24,16 +27,24 @@ from gateway.store.keys import Keys, add_default_workspace
 from gateway.store.leases import Leases, SoleLeases, take_all
 from gateway.store.lock import locked
 from gateway.store.log import Log
+from gateway.store.members import Members
 from gateway.store.outputs import Outputs
+from gateway.store.people import People
+from gateway.store.policies import PolicySets
 from gateway.store.repositories import Repositories
 from gateway.store.revision import bring_up
 from gateway.store.sandboxes import Sandboxes
 from gateway.store.sessions import Sessions
 from gateway.store.sqlite import SqliteDatabase
+from gateway.store.switches import Switches
 from gateway.store.threads import Threads
+from gateway.store.turn import SoleTurn
+from gateway.store.workspaces import Workspaces
 
 DATABASE = "wharfkeep.db"
 """The file in the data directory."""
+AUDIT_TURN = 0x776861726175
+"""The advisory lock of whoever delivers the audit trail: an arbitrary number, the same for all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +57,7 @@ class Store:
     environments: Environments
     sessions: Sessions
     threads: Threads
+    approvals: Approvals
     sandboxes: Sandboxes
     archives: Archives
     files: Files
@@ -53,7 +65,13 @@ class Store:
     outputs: Outputs
     repositories: Repositories
     builds: Builds
+    workspaces: Workspaces
+    people: People
+    members: Members
     keys: Keys
+    audit: Audit
+    policy_sets: PolicySets
+    switches: Switches
     bus: Bus[Any]
     close: Callable[[], Awaitable[None]]
 
@@ -71,6 +89,7 @@ async def open_store(
     synchronous: Literal["NORMAL", "FULL"] = "NORMAL",
     pool: int = 16,
     serving: bool = True,
+    audit_key: bytes | None = None,
 ) -> Store:
     """Open the store, made or migrated first if need be.
 
@@ -82,30 +101,35 @@ async def open_store(
         pool: PostgreSQL: connections to work with, beside the one that holds the lock.
         serving: Whether this process will run sessions. Only one such process may have a SQLite
             data directory; others, such as a command that adds a key, may come beside it.
+        audit_key: 32 bytes (`gateway.vault.keyfile`); without them no audit record can be written.
 
     Raises:
-        StartError: The directory or the database cannot be used, or somebody else serves it.
+        StartError: The directory or the database cannot be used, or somebody else serves it, or
+            the audit trail has another key.
     """
     if url:
-        return await _open_postgres(url, pool, clock, serving=serving)
-    return await _open_sqlite(data_dir, clock, synchronous, serving=serving)
+        return await _open_postgres(url, pool, clock, audit_key, serving=serving)
+    return await _open_sqlite(data_dir, clock, synchronous, audit_key, serving=serving)
 
 
-def _assemble(
+def _assemble(  # noqa: PLR0917 - what differs between the two databases, and nothing else
     db: Database,
     leases: Leases,
     bus: Bus[Any],
     clock: Clock,
+    audit: Audit,
     close: Callable[[], Awaitable[None]],
 ) -> Store:
     """The aggregates of one database."""
+    recorder = Recorder(db, audit)
     return Store(
-        log=Log(db, leases),
+        log=Log(db, leases, audit),
         leases=leases,
         agents=Agents(db),
         environments=Environments(db),
         sessions=Sessions(db),
         threads=Threads(db),
+        approvals=Approvals(db),
         sandboxes=Sandboxes(db),
         archives=Archives(db),
         files=Files(db),
@@ -113,24 +137,34 @@ def _assemble(
         outputs=Outputs(db),
         repositories=Repositories(db),
         builds=Builds(db),
-        keys=Keys(db, clock),
+        workspaces=Workspaces(recorder),
+        people=People(recorder),
+        members=Members(recorder),
+        keys=Keys(recorder, clock),
+        audit=audit,
+        policy_sets=PolicySets(db, audit.key),
+        switches=Switches(db, audit.key),
         bus=bus,
         close=close,
     )
 
 
-async def _open_postgres(url: str, pool: int, clock: Clock, *, serving: bool) -> Store:
+async def _open_postgres(
+    url: str, pool: int, clock: Clock, audit_key: bytes | None, *, serving: bool
+) -> Store:
     try:
         import psycopg
 
         from gateway.store.postgres import PostgresDatabase
-        from gateway.store.presence import Presence, SharedLeases
+        from gateway.store.presence import Presence, SharedLeases, SharedTurn
     except ImportError as error:
         raise StartError("PostgreSQL needs psycopg: install wharfkeep[postgres]") from error
 
     def prepare(tx: Tx) -> None:
         bring_up(tx)
         add_default_workspace(tx, clock)
+        if audit_key is not None:
+            check_key(tx, audit_key)
 
     owner = clock.new_id("gtw")
     try:
@@ -138,6 +172,8 @@ async def _open_postgres(url: str, pool: int, clock: Clock, *, serving: bool) ->
             db = PostgresDatabase(url, pool=pool)
             opened.push_async_callback(db.aclose)
             await db.write(prepare)
+            turn = SharedTurn(url, AUDIT_TURN)
+            opened.push_async_callback(turn.aclose)
             presence = Presence(url, owner=owner, started_at=clock.now())
             opened.push_async_callback(presence.aclose)
             if serving:
@@ -147,7 +183,8 @@ async def _open_postgres(url: str, pool: int, clock: Clock, *, serving: bool) ->
         raise StartError(f"cannot use the PostgreSQL database: {_one_line(error)}") from error
     bus = Bus[Any](presence.relay if serving else None)
     presence.hear(bus.nudge)
-    return _assemble(db, SharedLeases(db, clock, owner, presence.lost), bus, clock, close)
+    leases = SharedLeases(db, clock, owner, presence.lost)
+    return _assemble(db, leases, bus, clock, Audit(db, audit_key, turn), close)
 
 
 def _one_line(error: Exception) -> str:
@@ -155,11 +192,18 @@ def _one_line(error: Exception) -> str:
 
 
 async def _open_sqlite(
-    data_dir: Path, clock: Clock, synchronous: Literal["NORMAL", "FULL"], *, serving: bool
+    data_dir: Path,
+    clock: Clock,
+    synchronous: Literal["NORMAL", "FULL"],
+    audit_key: bytes | None,
+    *,
+    serving: bool,
 ) -> Store:
     def prepare(tx: Tx) -> None:
         bring_up(tx)
         add_default_workspace(tx, clock)
+        if audit_key is not None:
+            check_key(tx, audit_key)
         if serving:
             take_all(tx)
 
@@ -180,4 +224,4 @@ async def _open_sqlite(
     except (sqlite3.Error, SQLAlchemyError, ApiError) as error:
         raise StartError(f"cannot use {path}: {_one_line(error)}") from error
     leases = SoleLeases(db, clock, clock.new_id("gtw"))
-    return _assemble(db, leases, Bus[Any](), clock, close)
+    return _assemble(db, leases, Bus[Any](), clock, Audit(db, audit_key, SoleTurn()), close)

@@ -1,6 +1,7 @@
 """What is said to the model when a call met a limit of its sandbox."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from gateway.tools.result import Result, failure
@@ -25,11 +26,11 @@ async def tell(result: Result, sandbox: Bounded) -> Result:
     if not texts:
         return result
     note = "\n".join(f"[{text}]" for text in texts)
-    return Result([*result.content, {"type": "text", "text": note}], result.is_error)
+    return replace(result, content=[*result.content, {"type": "text", "text": note}])
 
 
-async def tell_death(sandbox: Bounded, error: SandboxGone) -> Result:
-    """Say which limit a sandbox died of.
+async def tell_death(sandbox: Bounded, error: SandboxGone, *, kept: bool = True) -> Result:
+    """Say which limit a sandbox died of, and whether its files are still there.
 
     Raises:
         SandboxGone: It was none; this is `error` itself.
@@ -37,7 +38,8 @@ async def tell_death(sandbox: Bounded, error: SandboxGone) -> Result:
     texts = [breach.text for breach in await sandbox.breaches()]
     if not texts:
         raise error
-    return failure(f"the sandbox ended: {'; '.join(texts)}; its files are kept, call again")
+    advice = "its files are kept, call again" if kept else "call again"
+    return failure(f"the sandbox ended: {'; '.join(texts)}; {advice}")
 
 
 def _explain(text: str, limits: Limits) -> list[str]:

@@ -147,23 +147,25 @@ class Connections:
         place = room.place
         room.equipped = False
         try:
-            spec, missing = await self._outfitter.prepare(place)
+            spec = await self._outfitter.prepare(place)
         except BuildFailed as error:
             room.report([Notice("unknown_error", f"Packages were not installed: {error}")])
             raise
         if place.lasting:
             sandbox, news = await self._attic.take_out(place.owner, spec)
-            room.report(missing)
-            room.news = [*filter(None, [news]), *(each.message for each in missing)]
+            room.news = [*filter(None, [news])]
         else:
             sandbox = await self._driver.create(spec)
         try:
-            await sandbox.claim(env=await self._outfitter.furnish(place, sandbox))
+            env, missing = await self._outfitter.furnish(place, sandbox)
+            await sandbox.claim(env=env)
         except BaseException:
             with anyio.CancelScope(shield=True):
                 await self._outfitter.release(place)
                 await sandbox.destroy(keep_layer=place.lasting)
             raise
+        room.report(missing)
+        room.news += [each.message for each in missing]
         return sandbox
 
     def wake(self, session: str) -> None:

@@ -29,8 +29,7 @@ from gateway.tools.place import Place
 from gateway.tools.reach import Reach
 from gateway.tools.repository import Checkouts, Failure, notice
 from gateway.tools.uploads import Uploads
-from sandbox.contract import Mount, Sandbox, SandboxError, SandboxGone, SandboxSpec
-from sandbox.layer import UPLOADS
+from sandbox.contract import Sandbox, SandboxError, SandboxGone, SandboxSpec
 
 log = structlog.get_logger()
 
@@ -66,8 +65,8 @@ class Outfitter:
         self._envs: dict[str, Mapping[str, str]] = {}
         """What the packages of a sandbox want in its environment, until it is furnished."""
 
-    async def prepare(self, place: Place) -> tuple[SandboxSpec, Sequence[Notice]]:
-        """Say how the sandbox is started, and what will be missing in it.
+    async def prepare(self, place: Place) -> SandboxSpec:
+        """Say how the sandbox is started.
 
         Raises:
             SandboxError: Something it needs cannot be had; the message is for the model to read.
@@ -76,23 +75,31 @@ class Outfitter:
         if place.kind == "web":
             made = await to_thread.run_sync(libraries, self._interpreter, self._place)
             arguments, mounts = web.program(made)
-            return self._spec(place, session, mounts=mounts, arguments=arguments), ()
+            return self._spec(place, session, mounts=mounts, arguments=arguments)
         built = await self._builder.ready(session.body.get("packages") or {}, owner=place.owner)
         self._envs[place.owner] = built.env
-        uploads = await self._uploads.directory(session.id)
-        mounts = (*built.mounts, Mount(uploads.path, UPLOADS))
-        spec = self._spec(place, session, mounts=mounts, root=built.root)
-        return spec, [Notice("unknown_error", problem) for problem in uploads.problems]
+        return self._spec(place, session, mounts=built.mounts, root=built.root)
 
-    async def furnish(self, place: Place, sandbox: Sandbox) -> Mapping[str, str]:
-        """Give a sandbox that has just started what it may reach; returns its environment."""
+    async def furnish(
+        self, place: Place, sandbox: Sandbox
+    ) -> tuple[Mapping[str, str], Sequence[Notice]]:
+        """Give a sandbox that has just started its files, and what it may reach.
+
+        Returns its environment, and what is missing in it.
+
+        Raises:
+            SandboxError: The session was deleted.
+            OSError: Its files cannot be brought.
+        """
         if place.kind == "web":
             await self._network.lend(place.owner, self._reach, sandbox)
-            return self._network.env()
+            return self._network.env(), ()
         session = await self._session(place)
+        problems = await self._uploads.fill(session.id, sandbox.uploads)
         await self._network.open(place.owner, _facts(session.body), sandbox)
         git = repository.settings(repository.attached(session.body["resources"]))
-        return {**self._network.env(), **git, **self._envs.pop(place.owner, {})}
+        env = {**self._network.env(), **git, **self._envs.pop(place.owner, {})}
+        return env, [Notice("unknown_error", problem) for problem in problems]
 
     async def lacks(self, place: Place) -> Sequence[Mapping[str, Any]]:
         """The session's repositories that are not in its sandbox."""
@@ -123,6 +130,8 @@ class Outfitter:
         """The sandbox is gone: take back what `furnish` gave."""
         self._builder.release(place.owner)
         self._envs.pop(place.owner, None)
+        if place.lasting:
+            await self._uploads.forget(place.session)
         await self._network.close(place.owner)
 
     def _spec(self, place: Place, session: SessionRow, **parts: Any) -> SandboxSpec:

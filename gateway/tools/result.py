@@ -4,7 +4,7 @@ Whatever comes from a tool server is hostile. Unknown shapes become text, nothin
 fetched, and sizes are bounded here. Block shapes: spec/core 6.1.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 SPILL_CHARACTERS = 100_000
@@ -21,6 +21,8 @@ class Result:
 
     content: list[dict[str, Any]]
     is_error: bool = False
+    answered: bool = field(default=False, compare=False)
+    """The tool itself said this; else it may have done anything."""
     spent: dict[str, Any] | None = None
     """What the call adds to the session: ``usage``, by wire name, and ``cost``, in cents."""
 
@@ -40,7 +42,7 @@ def from_mcp(answer: dict[str, Any]) -> Result:
     if not isinstance(blocks, list):
         return failure("the tool server sent a result without content")
     content = [_block(block) for block in blocks[:MAX_BLOCKS]]
-    return Result(content, is_error=answer.get("isError") is True)
+    return Result(content, is_error=answer.get("isError") is True, answered=True)
 
 
 def _block(block: object) -> dict[str, Any]:

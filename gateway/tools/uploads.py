@@ -1,15 +1,15 @@
-"""Files of a session as its sandbox sees them: a directory of the host, mounted read-only.
+"""Files of a session as its sandbox sees them: a directory of the host, shown read-only.
 
-Each session that has a sandbox here has a directory of its own, which holds exactly its file
-resources (spec/resources F-22). A file is a link to the stored bytes where that is possible, else a
-copy; it belongs to this process, everybody may read it and nobody write it. What is added or
-removed while a sandbox runs shows inside at once. Nothing inside can change any of it, so unlike a
-layer it can be trusted here.
+A sandbox comes with the directory (`sandbox.contract.Sandbox.uploads`) and takes it away when it
+ends; what is in it while it lives is exactly the session's file resources (spec/resources F-22). A
+file is a link to the stored bytes where that is possible, else a copy; it belongs to this process,
+everybody may read it and nobody write it. What is added or removed while a sandbox runs shows
+inside at once. Nothing inside can change any of it, so unlike a layer it can be trusted here.
 """
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,18 +28,6 @@ from gateway.wire.mounts import UPLOADS
 
 log = structlog.get_logger()
 
-_INCOMING = ".incoming"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Directory:
-    """A session's directory."""
-
-    path: Path
-    """What to mount at ``/mnt/session/uploads``."""
-    problems: tuple[str, ...] = ()
-    """A sentence for each file that is not there, naming it."""
-
 
 @dataclass(slots=True)
 class _Desk:
@@ -50,40 +38,38 @@ class _Desk:
 
 
 class Uploads:
-    """The directories of all sessions.
+    """The directories of all sessions that have a sandbox here.
 
     Args:
-        root: Where they are made; users of sandboxes must be able to enter every directory above.
+        staging: For files that are not whole yet, on the file system of the sandboxes' directories;
+            made if need be, and nothing else is in it.
         store: What the sessions have.
         blobs: Where the bytes are.
         clock: Tells what has expired.
     """
 
-    def __init__(self, root: Path, store: Store, blobs: Blobs, clock: Clock) -> None:
-        self._root = root
+    def __init__(self, staging: Path, store: Store, blobs: Blobs, clock: Clock) -> None:
+        self._staging = staging
         self._store = store
         self._blobs = blobs
         self._clock = clock
+        self._places: dict[str, Path] = {}
         self._desks: dict[str, _Desk] = {}
-        for directory in (root, root / _INCOMING):
-            directory.mkdir(parents=True, exist_ok=True)
-        root.chmod(0o711)
-        (root / _INCOMING).chmod(0o700)
-        for unfinished in (root / _INCOMING).iterdir():
+        staging.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for unfinished in staging.iterdir():
             unfinished.unlink()
 
-    async def directory(self, session: str) -> Directory:
-        """Make the session's directory, or bring it up to date.
+    async def fill(self, session: str, directory: Path) -> Sequence[str]:
+        """Bring the session's files into the directory of its sandbox, and keep it up to date.
 
-        Files that were deleted or have expired are not there; `Directory.problems` names them.
+        Returns a sentence for each file that is not there, because it was deleted or has expired.
 
         Raises:
             OSError: The directory cannot be written.
         """
         async with self._alone(session):
-            top = self._root / session
-            await to_thread.run_sync(_make, top)
-            return await self._fill(session, top)
+            self._places[session] = directory
+            return await self._fill(session, directory)
 
     async def sync(self, session: str) -> None:
         """Bring the directory up to date, if the session has one here. It never raises.
@@ -91,29 +77,22 @@ class Uploads:
         Call it when the resources of the session have changed.
         """
         async with self._alone(session):
-            top = self._root / session
-            if not await to_thread.run_sync(top.is_dir):
+            place = self._places.get(session)
+            if place is None:
                 return
             try:
-                done = await self._fill(session, top)
+                problems = await self._fill(session, place)
             except OSError as error:
-                log.warning("files not mounted", session=session, error=str(error))
-                return
-            for problem in done.problems:
+                problems = [str(error)]
+            for problem in problems:
                 log.warning("file not mounted", session=session, error=problem)
 
-    async def discard(self, session: str) -> None:
-        """Remove the directory, if there is one; no sandbox may be using it."""
+    async def forget(self, session: str) -> None:
+        """The sandbox ends, and takes the directory with it; nobody works on it from here on."""
         async with self._alone(session):
-            await to_thread.run_sync(shutil.rmtree, self._root / session, True)
+            self._places.pop(session, None)
 
-    async def reap(self, keep: frozenset[str]) -> None:
-        """Remove the directories of all sessions but those to keep."""
-        there = await to_thread.run_sync(os.listdir, self._root)
-        for session in set(there) - keep - {_INCOMING}:
-            await self.discard(session)
-
-    async def _fill(self, session: str, top: Path) -> Directory:
+    async def _fill(self, session: str, top: Path) -> Sequence[str]:
         problems: list[str] = []
         wanted: dict[Path, FileRow] = {}
         now = self._clock.now()
@@ -129,14 +108,14 @@ class Uploads:
                 await self._put(place, row, top)
             except (FileNotFoundError, ApiError) as error:
                 problems.append(f"{place.name} ({row.id}) could not be read: {error}")
-        return Directory(path=top, problems=tuple(problems))
+        return problems
 
     async def _put(self, place: Path, row: FileRow, top: Path) -> None:
         assert row.blob is not None, "only readable files are wanted"
         blob = self._blobs.path(row.blob)
         if await to_thread.run_sync(_is_there, place, row, blob):
             return
-        draft = self._root / _INCOMING / row.id
+        draft = self._staging / row.id
         try:
             if blob is not None:
                 await to_thread.run_sync(_bring, blob, draft, row)
@@ -184,20 +163,10 @@ class _Alone:
             self._desks.pop(self._session, None)
 
 
-def beside(layers: Path) -> Path:
-    """Where `Uploads` can live, given the root of the layers: both need the same rights."""
-    return layers.with_name(layers.name.replace("sandboxes", "layers").replace("layers", "uploads"))
-
-
 def _missing(attached: Attached) -> str:
     if attached.file is None:
         return f"{attached.mount_path}: the file {attached.file_id} was deleted"
     return f"{attached.mount_path}: the file {attached.file.filename} has expired"
-
-
-def _make(top: Path) -> None:
-    top.mkdir(exist_ok=True)
-    top.chmod(0o755)
 
 
 def _prune(top: Path, wanted: dict[Path, FileRow]) -> None:
@@ -243,7 +212,7 @@ def _dress(draft: Path, row: FileRow) -> None:
 
 
 def _publish(draft: Path, place: Path, top: Path) -> None:
-    for parent in reversed([top, *place.relative_to(top).parents][:-1]):
+    for parent in reversed(place.relative_to(top).parents[:-1]):
         directory = top / parent
         directory.mkdir(exist_ok=True)
         directory.chmod(0o755)

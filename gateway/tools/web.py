@@ -5,10 +5,11 @@ PDFs are read in there; here are the rules of the agent (spec/core 2.7.1) and th
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,13 +18,14 @@ from gateway.policy.urls import Shown
 from gateway.settings import Web as Settings
 from gateway.store.log import Log
 from gateway.tools import search
+from gateway.tools.breach import tell, tell_death
 from gateway.tools.libraries import TARGET
 from gateway.tools.place import Kind, Place
 from gateway.tools.reach import Fetching, Need, Reach, Searching, is_engine
 from gateway.tools.result import Result, failure, from_mcp
-from gateway.tools.search import BadAnswer, Query
+from gateway.tools.search import BadAnswer, Engine, Query
 from gateway.tools.server import ToolServer
-from sandbox.contract import Mount, Sandbox
+from sandbox.contract import Mount, Sandbox, SandboxGone
 from sandbox.egress.rules import Target
 from toolservers.web import address
 from toolservers.web.address import Address
@@ -96,7 +98,7 @@ class Web:
             "robots": self._settings.robots,
         }
         need = Fetching(domains, self._private)
-        return _document(await self._ask(job, need, {"url": str(url)}, settings))
+        return await self._ask(job, need, {"url": str(url)}, settings, _document)
 
     async def _objection(self, job: Job, url: Address, domains: Domains) -> str | None:
         """Why the model may not fetch this, if it may not."""
@@ -138,11 +140,16 @@ class Web:
             "attached": self._engine.credential is not None,
         }
         arguments, settings = {"query": query.text}, {"request": request}
-        answer = from_mcp(await self._ask(job, Searching(self._engine), arguments, settings))
+        read = partial(self._results, self._engine, query)
+        return await self._ask(job, Searching(self._engine), arguments, settings, read)
+
+    def _results(self, engine: Engine, query: Query, said: dict[str, Any]) -> Result:
+        """What web_search found, of what the engine said."""
+        answer = from_mcp(said)
         if answer.is_error:
             return answer
         try:
-            found = self._engine.read(answer.text(), query)
+            found = engine.read(answer.text(), query)
         except BadAnswer as error:
             return failure(f"web_search: unavailable: {error}")
         blocks = [result.block() for result in found]
@@ -163,17 +170,27 @@ class Web:
         return {"usage": {"server_tool_use": {"web_search_requests": 1}}, "cost": str(cents)}
 
     async def _ask(
-        self, job: Job, need: Need, arguments: dict[str, Any], settings: dict[str, Any]
-    ) -> dict[str, Any]:
+        self,
+        job: Job,
+        need: Need,
+        arguments: dict[str, Any],
+        settings: dict[str, Any],
+        read: Callable[[dict[str, Any]], Result],
+    ) -> Result:
+        """Have the sandbox do it, read what it says, and add the limits that it met."""
         owner = Place(session=job.session, kind="web").owner
         meta = {
             "wharfkeep/thread": job.thread,
             "wharfkeep/deadline_ms": int(job.seconds * 1000),
             "wharfkeep/settings": settings,
         }
-        async with self._connections.server(job.session, "web") as (server, _):
-            with self._reach.opened(owner, need):
-                return await server.call(job.name, arguments, meta)
+        async with self._connections.server(job.session, "web") as (server, sandbox):
+            try:
+                with self._reach.opened(owner, need):
+                    said = await server.call(job.name, arguments, meta)
+            except SandboxGone as error:
+                return await tell_death(sandbox, error, kept=False)
+            return await tell(read(said), sandbox)
 
 
 def program(libraries: Path) -> tuple[tuple[str, ...], tuple[Mount, ...]]:

@@ -4,7 +4,6 @@ A sealed secret is bound to the row that it belongs to: moved to another row, it
 key is a file of the data directory, made once. Gateways that share a database need the same file.
 """
 
-import os
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +12,13 @@ from typing import Self
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from gateway.errors import GatewayError, StartError
+from gateway.errors import GatewayError
+from gateway.vault.keyfile import key_at
 
 KEY = "secret.key"
 """The file in the data directory."""
 
-_KEY_BYTES, _NONCE_BYTES = 32, 12
+_NONCE_BYTES = 12
 _VERSION = b"\1"
 
 
@@ -39,12 +39,7 @@ class Seal:
         Raises:
             StartError: The key cannot be read or made, or is none, or others may read it.
         """
-        place = data_dir / KEY
-        try:
-            _make(place)
-            return cls(AESGCM(_read(place)))
-        except OSError as error:
-            raise StartError(f"cannot use {place}: {error.strerror}") from error
+        return cls(AESGCM(key_at(data_dir / KEY)))
 
     def close(self, secret: str, *, row: str) -> bytes:
         """Seal a secret for the row named `row`: its table and its key, as in ``tokens/ID``."""
@@ -64,36 +59,3 @@ class Seal:
             return self._cipher.decrypt(nonce, sealed[1 + _NONCE_BYTES :], row.encode()).decode()
         except InvalidTag as error:
             raise NotOurs(f"the secret does not open with this data directory's {KEY}") from error
-
-
-def _make(place: Path) -> None:
-    """Write a new key whole or not at all; somebody else's that came first stays."""
-    if place.exists():
-        return
-    draft = place.with_name(f".{KEY}.{secrets.token_hex(8)}")
-    try:
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(secrets.token_bytes(_KEY_BYTES))
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            place.hardlink_to(draft)
-        except FileExistsError:
-            return
-        directory = os.open(place.parent, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
-    finally:
-        draft.unlink(missing_ok=True)
-
-
-def _read(place: Path) -> bytes:
-    with place.open("rb") as file:
-        if os.fstat(file.fileno()).st_mode & 0o077:
-            raise StartError(f"{place} must be readable for its owner only: chmod 600 {place}")
-        key = file.read(_KEY_BYTES + 1)
-    if len(key) != _KEY_BYTES:
-        raise StartError(f"{place} is not a key of {_KEY_BYTES} bytes: put back the one that was")
-    return key

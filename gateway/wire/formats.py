@@ -19,6 +19,7 @@ _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)", re.IGNORECASE)
 _NUMBER = re.compile(r"(?:0x[0-9a-f]*|[0-9]+)", re.IGNORECASE)
 _LOCAL = ("localhost", "local", "internal", "localdomain", "invalid")
 _PROPERTY = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_EMAIL = re.compile(r"[!-?A-~]+@[0-9A-Za-z.-]*[0-9A-Za-z]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _MAX_HOST = 253
 
@@ -95,6 +96,25 @@ def base64_data(text: str) -> str:
         raise ValueError("is not valid base64") from error
     if not data:
         raise ValueError("must not be empty")
+    return text
+
+
+def tag(text: str) -> str:
+    """The key of a workspace's tag (spec/resources 7.4)."""
+    if text.lower().startswith("anthropic"):
+        raise ValueError("tags that begin with 'anthropic' are reserved")
+    return text
+
+
+def external_key(_: str) -> str:
+    """Nothing passes: keys are the gateway's own."""
+    raise ValueError("there are no external keys here")
+
+
+def email(text: str) -> str:
+    """An e-mail address, good enough to tell people apart."""
+    if not _EMAIL.fullmatch(text):
+        raise ValueError("must be an e-mail address")
     return text
 
 

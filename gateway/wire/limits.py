@@ -14,6 +14,9 @@ from gateway.wire import formats
 Schema: TypeAlias = dict[str, Any]
 """A pydantic core schema."""
 
+LIST = "(list)"
+"""The tag of the list in a union of a string and a list."""
+
 MAX_INT = 2**31 - 1
 """The largest integer of a PostgreSQL column."""
 
@@ -73,6 +76,10 @@ PATTERNS = {
     (COMMIT := r"^[0-9a-fA-F]{7,64}$"): "must be a commit hash",
     (TOKEN := r"^[\x21-\x7e]*$"): "must be printable ASCII without spaces",
     (ORGANIZATION := r"^organization$"): "only 'organization' is supported here",
+    # These are shown in terminals.
+    (LABEL := r"^[^\x00-\x1f\x7f-\x9f]*$"): "must not hold control characters",
+    (SLUG := r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"): "must be lower-case letters, digits and '-'",
+    (COLOR := r"^#[0-9A-Fa-f]{6}$"): "must be a hex color such as #6C5BB9",
     # A leading dash would be read as an option by the program that gets the text.
     (ARGUMENT := r"^[^\x00-\x20\x7f-][^\x00-\x1f\x7f]*$"): (
         "must not begin with '-' or a space, nor hold control characters"
@@ -82,6 +89,8 @@ PATTERNS = {
 
 _ID = Text(1, 255)  # ours: an id of ours is far shorter, so a longer one cannot exist
 _NAME = Text(1, 256)  # K:core
+_LABEL = Text(1, 256, LABEL)  # ours
+_TAG = Text(1, 128, check=formats.tag)  # the length is ours
 _MODEL = Text(1, 256)  # ours
 _VERSION = Whole(1)  # T:agent_update_params
 _SERVERS = Items(0, 20)  # T:agent_create_params
@@ -200,6 +209,7 @@ LIMITS: dict[str, Limit] = {
     "UserInterruptEvent.session_thread_id": _ID,
     "UserToolConfirmationEvent.tool_use_id": _ID,
     "UserToolConfirmationEvent.deny_message": Text(0, 16_384),  # ours
+    "ApprovalAnswer.message": Text(0, 16_384),  # ours: as above
     "UserCustomToolResultEvent.custom_tool_use_id": _ID,
     "UserCustomToolResultEvent.content": _BLOCKS,
     "UserToolResultEvent.tool_use_id": _ID,
@@ -220,6 +230,30 @@ LIMITS: dict[str, Limit] = {
     "PlainTextDocumentSource.data": Text(1),  # ours: models refuse empty documents
     "URLDocumentSource.url": _URL,
     "FileDocumentSource.file_id": _ID,
+    "APIKeyCreate.name": _LABEL,
+    "APIKeyCreate.workspace_id": _ID,
+    "APIKeyCreate.principal_id": _ID,
+    "APIKeyCreate.scopes": Items(1, 64, Text(1, 64)),  # ours
+    "APIKeyCreate.expires_in_seconds": Whole(1),
+    "APIKeyUpdate.name": _LABEL,
+    "WorkspaceCreate.name": _LABEL,
+    "WorkspaceCreate.display_color": Text(1, None, COLOR),
+    "WorkspaceCreate.external_key_id": Text(0, None, check=formats.external_key),
+    "WorkspaceCreate.tags": Pairs(64, _TAG, Text(0, 256)),  # ours
+    "WorkspaceUpdate.name": _LABEL,
+    "WorkspaceUpdate.display_color": Text(1, None, COLOR),
+    "WorkspaceUpdate.external_key_id": Text(0, None, check=formats.external_key),
+    "DataResidencyCreateConfig.allowed_inference_geos": Items(0, 16),  # ours
+    "DataResidencyUpdateConfig.allowed_inference_geos": Items(0, 16),
+    "WorkspaceUpdate.tags": Pairs(None, _TAG, Text(0, 256)),
+    "MemberAdd.user_id": _ID,
+    "UserCreate.email": Text(3, 254, check=formats.email),
+    "UserCreate.name": _LABEL,
+    "ServiceAccountCreate.name": Text(1, 64, SLUG),  # T:service_account_create_params
+    "ServiceAccountCreate.description": Text(0, 2048),  # ours
+    "ServiceAccountUpdate.description": Text(0, 2048),
+    "ServiceAccountAdd.service_account_id": _ID,
+    "WorkspaceAdd.workspace_id": _ID,
 }
 
 NULLABLE = frozenset(
@@ -309,6 +343,9 @@ def _text(limit: Text, schema: Schema) -> Schema:
 
 
 def _items(limit: Items, schema: Schema) -> Schema:
+    if schema["type"] == "tagged-union":
+        choices = {**schema["choices"], LIST: _items(limit, schema["choices"][LIST])}
+        return {**schema, "choices": choices}
     bounds = _sized(schema, limit.most)
     if limit.least:
         bounds["min_length"] = limit.least

@@ -96,7 +96,7 @@ class Text:
 @dataclass(frozen=True, slots=True)
 class Choice:
     values: tuple[str, ...]
-    default: str
+    default: str | None
 
     def read(self, name: str, texts: list[str]) -> str:
         return _one_of(name, texts[-1], self.values)
@@ -213,6 +213,19 @@ def _inside(
     return place
 
 
+ROLES = (
+    "admin",
+    "billing",
+    "claude_code_user",
+    "developer",
+    "managed",
+    "membership_admin",
+    "owner",
+    "primary_owner",
+    "user",
+)
+"""What somebody can be in an organization."""
+
 _STATUSES = Several(("rescheduling", "running", "idle", "terminated"))
 _LIMIT = Whole(1, 100, 20)
 _RANGE: dict[str, Parameter] = {f"created_at[{k}]": Instant() for k in ("gt", "gte", "lt", "lte")}
@@ -270,6 +283,29 @@ FILE_LIST = Query(
     },
     cursor.decode_file,
 )
+APPROVAL_LIST = Query(
+    {
+        "limit": _LIMIT,
+        "state": Several(("pending", "approved", "denied", "expired", "used", "withdrawn")),
+    },
+    cursor.decode_page,
+)
+APPROVAL_LINK = Query({"token": Text()})
+AUDIT_LIST = Query(
+    {
+        "actor": Text(),
+        **_RANGE,
+        "kind": Text(),
+        "limit": Whole(1, 1000, 100),
+        "order": Choice(("asc", "desc"), "desc"),
+        "outcome": Text(),
+        "session": Text(),
+        "tool": Text(),
+        "workspace": Text(),
+    },
+    cursor.decode_page,
+)
+AUDIT_VERIFY = Query({"page": Text()})
 MODEL_LIST = Query(
     {
         "after_id": Text(),
@@ -278,3 +314,23 @@ MODEL_LIST = Query(
         "limit": Whole(1, 1000, 20),
     }
 )
+_BY_ID: dict[str, Parameter] = {
+    "after_id": Text(),
+    "before_id": Text(),
+    "limit": Whole(1, 1000, 20),
+}
+API_KEY_LIST = Query(
+    {
+        **_BY_ID,
+        "created_by_user_id": Text(),
+        "status": Choice(("active", "archived", "expired", "inactive"), None),
+        "workspace_id": Text(),
+    }
+)
+SPACE_LIST = Query(
+    {**_BY_ID, "ids": Ids(100), "include_archived": Flag(), "include_default": Flag()}
+)
+MEMBER_LIST = Query(_BY_ID)
+USER_LIST = Query({**_BY_ID, "email": Text(), "roles": Several(ROLES)})
+ACCOUNT_LIST = Query({"include_archived": Flag(), "limit": _LIMIT}, cursor.decode_page)
+PLACE_LIST = Query({"limit": _LIMIT}, cursor.decode_page)

@@ -68,6 +68,20 @@ DELETED_RESOURCE = Response(
 FILE = Response("beta_file_metadata", "BetaFileMetadata")
 DELETED_FILE = Response("beta_deleted_file", "BetaDeletedFile")
 MODEL = Response("beta_model_info", "BetaModelInfo")
+ORGANIZATION = Response("beta_organization", "BetaOrganization")
+API_KEY = Response("organization.beta_api_key", "BetaAPIKey")
+WORKSPACE = Response("organization.beta_workspace", "BetaWorkspace")
+MEMBER = Response("organization.beta_workspace_member", "BetaWorkspaceMember")
+DELETED_MEMBER = Response("organization.workspaces.member_remove_response", "MemberRemoveResponse")
+USER = Response("organization.beta_organization_user", "BetaOrganizationUser")
+DELETED_USER = Response("organization.user_remove_response", "UserRemoveResponse")
+ACCOUNT = Response("organization.beta_service_account", "BetaServiceAccount")
+PLACE = Response(
+    "organization.beta_service_account_workspace_member", "BetaServiceAccountWorkspaceMember"
+)
+DELETED_PLACE = Response(
+    "organization.workspaces.service_account_remove_response", "ServiceAccountRemoveResponse"
+)
 
 ALL = {
     "agent": AGENT,
@@ -82,6 +96,16 @@ ALL = {
     "file": FILE,
     "deleted_file": DELETED_FILE,
     "model": MODEL,
+    "organization": ORGANIZATION,
+    "api_key": API_KEY,
+    "workspace": WORKSPACE,
+    "member": MEMBER,
+    "deleted_member": DELETED_MEMBER,
+    "user": USER,
+    "deleted_user": DELETED_USER,
+    "account": ACCOUNT,
+    "place": PLACE,
+    "deleted_place": DELETED_PLACE,
 }
 
 
@@ -111,9 +135,9 @@ def model_page(models: list[dict[str, Any]], *, has_more: bool) -> bytes:
     return id_page([MODEL.present(model) for model in models], has_more=has_more)
 
 
-def id_page(shown: list[dict[str, Any]], *, has_more: bool) -> bytes:
-    """A page of a list that is read by ids (spec/resources 8.4)."""
-    ids = [entry["id"] for entry in shown]
+def id_page(shown: list[dict[str, Any]], *, has_more: bool, by: str = "id") -> bytes:
+    """A page of a list that is read by ids, which are under `by` (spec/resources 8.4)."""
+    ids = [entry[by] for entry in shown]
     first, last = (ids[0], ids[-1]) if ids else (None, None)
     return to_json({"data": shown, "has_more": has_more, "first_id": first, "last_id": last})
 

@@ -97,6 +97,33 @@ def check_send(body: Json) -> None:
     check_events(body["events"])
 
 
+def check_approval_answer(body: Json) -> None:
+    """Check the answer to an approval: only a denial has words for the model."""
+    if body.get("message") is not None and body["decision"] != "deny":
+        _refuse("message", "only allowed when decision is 'deny'")
+
+
+def check_workspace(workspace: Json) -> None:
+    """Check a workspace's data residency (spec/resources 7.4)."""
+    residency = workspace.get("data_residency") or {}
+    allowed = residency.get("allowed_inference_geos")
+    default = residency.get("default_inference_geo") or "global"
+    if isinstance(allowed, list) and default not in allowed:
+        _refuse("data_residency.default_inference_geo", "must be one of allowed_inference_geos")
+
+
+def check_member(member: Json) -> None:
+    """Check the role of a workspace's member (spec/resources 7.4)."""
+    if member["workspace_role"] == "workspace_billing":
+        _refuse("workspace_role", "workspace_billing cannot be assigned")
+
+
+def check_user(user: Json) -> None:
+    """Check the role of a user: one is of another kind of organization (spec/resources 7.4)."""
+    if user["role"] == "managed":
+        _refuse("role", "managed cannot be assigned in this organization")
+
+
 def check_events(events: list[Json], *, field: str = "events") -> None:
     """Check events that arrive in one request (spec/core 6.1, 6.3)."""
     for index, event in enumerate(events):

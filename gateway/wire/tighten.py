@@ -47,13 +47,16 @@ class Tightened:
         return self.validator.validate_python(value)
 
 
-def tighten(params: type, *, lax: bool = False, drop: tuple[str, ...] = ()) -> Tightened:
+def tighten(
+    params: type, *, lax: bool = False, drop: tuple[str, ...] = (), keep: tuple[str, ...] = ()
+) -> Tightened:
     """Build the strict validator of an SDK ``TypedDict``.
 
     Args:
         params: The SDK's type of the request body.
         lax: Unknown fields are ignored and left out instead of refused.
         drop: Fields that travel in the path, next to `HEADER_FIELDS`.
+        keep: Those of `HEADER_FIELDS` that travel in this body after all.
     """
     source = cast("Schema", TypeAdapter(params).core_schema)
     rewriter = _Rewriter(lax=lax)
@@ -61,7 +64,7 @@ def tighten(params: type, *, lax: bool = False, drop: tuple[str, ...] = ()) -> T
         rewriter.sources[definition["ref"]] = definition
     body: Schema = source["schema"] if source["type"] == "definitions" else source
     top = body if body["type"] == "typed-dict" else rewriter.sources[body["schema_ref"]]
-    dropped = {*HEADER_FIELDS, *drop}
+    dropped = {*HEADER_FIELDS, *drop} - {*keep}
     top = {**top, "fields": {k: v for k, v in top["fields"].items() if k not in dropped}}
     schema = rewriter.rewrite(top)
     definitions = {ref: rewriter.rewrite(s) for ref, s in rewriter.sources.items()}
@@ -120,7 +123,7 @@ class _Rewriter:
         objects = [c for c in choices if self._resolve(c)["type"] in ("typed-dict", "union")]
         scalars = [self.rewrite(c) for c in choices if c not in objects]
         if not objects:
-            return _one_scalar(scalars)
+            return _one_or_many(scalars)
         chosen = self._tagged(objects)
         if not scalars:
             return chosen
@@ -162,6 +165,16 @@ class _Rewriter:
         return schema
 
 
+def _one_or_many(scalars: list[Schema]) -> Schema:
+    """A list of values beside words that stand for one."""
+    lists = [s for s in scalars if s["type"] == "list"]
+    if not lists:
+        return _one_scalar(scalars)
+    words = _one_scalar([s for s in scalars if s["type"] != "list"])
+    choices = {"text": words, limits.LIST: lists[0]}
+    return {"type": "tagged-union", "discriminator": _text_or_list, "choices": choices}
+
+
 def _one_scalar(scalars: list[Schema]) -> Schema:
     """Open strings swallow the literals that the SDK lists beside them as examples."""
     texts = [s for s in scalars if s["type"] == "str"]
@@ -173,6 +186,10 @@ def _one_scalar(scalars: list[Schema]) -> Schema:
 
 def _text_or_object(value: Any) -> str:
     return "text" if isinstance(value, str) else TEXT_OR_OBJECT
+
+
+def _text_or_list(value: Any) -> str:
+    return "text" if isinstance(value, str) else limits.LIST
 
 
 def _text_of_a_datetime(schema: Schema) -> Schema:

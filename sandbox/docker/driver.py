@@ -21,21 +21,14 @@ import anyio
 from anyio.abc import TaskGroup
 
 from sandbox.cell import Cell
-from sandbox.contract import (
-    Archive,
-    Capabilities,
-    Progress,
-    SandboxError,
-    SandboxSpec,
-    Unavailable,
-    Unsupported,
-)
+from sandbox.contract import Capabilities, Requirement, SandboxError, SandboxSpec, Unavailable
 from sandbox.docker.engine import Engine
-from sandbox.docker.grounds import Grounds, Runtime, prepare
+from sandbox.docker.grounds import Runtime, prepare
 from sandbox.docker.pool import Pool
 from sandbox.docker.yard import Yard
 from sandbox.keeper import Keeper, Terms
 from sandbox.limits.quota import shortage
+from sandbox.steward import Steward
 
 _CLOSE_SECONDS = 10.0
 
@@ -70,7 +63,7 @@ class Settings:
     """The interpreter of this machine that compiles the program inside."""
 
 
-class DockerDriver:
+class DockerDriver(Steward):
     """A `Driver`. Its sandboxes live as tasks of the task group it is given."""
 
     def __init__(
@@ -86,13 +79,13 @@ class DockerDriver:
 
         `take_uid` is as for the bubblewrap driver. `progress` hears what takes long.
         """
+        super().__init__()
         self._tasks = tasks
         self._settings = settings
         self._take_uid = take_uid
         self._new_token = new_token
         self._progress = progress
         self._engine = Engine(settings.address, seconds=settings.engine_seconds)
-        self._preparing = anyio.Lock()
         self._yard: Yard | None = None
         self._keeper: Keeper | None = None
         self._tidying: anyio.CancelScope | None = None
@@ -108,8 +101,10 @@ class DockerDriver:
         await self._pool.wait_full()
 
     async def probe(self) -> Capabilities:
-        yard, keeper = await self._prepare()
+        keeper = await self._ready()
         cell = await keeper.create(SandboxSpec(id=f"probe-{secrets.token_hex(8)}"))
+        yard = self._yard
+        assert yard is not None, "the sandbox stands in it"
         if not await keeper.is_watched(cell):
             yard.grounds = replace(yard.grounds, watched=False)
         await cell.destroy()
@@ -125,8 +120,7 @@ class DockerDriver:
         )
 
     async def create(self, spec: SandboxSpec) -> Cell:
-        yard, keeper = await self._prepare()
-        _check(yard.grounds, spec)
+        keeper = await self._admit(spec)
         cell = await self._pool.take(spec)
         if cell is None:
             return await keeper.create(spec)
@@ -136,30 +130,6 @@ class DockerDriver:
             await cell.destroy()
             raise
         return cell
-
-    async def adopt(self, ref: str, spec: SandboxSpec) -> Cell:
-        yard, keeper = await self._prepare()
-        _check(yard.grounds, spec)
-        return await keeper.adopt(ref, spec)
-
-    async def archive(self, ref: str, destination: Path, *, max_bytes: int) -> Archive:
-        _, keeper = await self._prepare()
-        return await keeper.archive(ref, destination, max_bytes=max_bytes)
-
-    async def restore(
-        self, spec: SandboxSpec, source: Path, archive: Archive, *, progress: Progress | None = None
-    ) -> Cell:
-        yard, keeper = await self._prepare()
-        _check(yard.grounds, spec)
-        return await keeper.restore(spec, source, archive, progress=progress)
-
-    async def forget(self, ref: str) -> None:
-        _, keeper = await self._prepare()
-        await keeper.forget(ref)
-
-    async def reap(self, keep: frozenset[str] = frozenset()) -> list[str]:
-        _, keeper = await self._prepare()
-        return await keeper.reap(keep)
 
     async def aclose(self) -> None:
         await self._pool.aclose()
@@ -172,36 +142,39 @@ class DockerDriver:
             self._tidying = None
         await self._engine.aclose()
 
-    async def _prepare(self) -> tuple[Yard, Keeper]:
-        async with self._preparing:
-            if self._yard is None or self._keeper is None:
-                settings = self._settings
-                grounds = await prepare(
-                    self._engine,
-                    data_dir=settings.data_dir,
-                    program=settings.program,
-                    python=settings.python,
-                    runtime=settings.runtime,
-                )
-                self._yard = Yard(
-                    self._engine,
-                    grounds,
-                    image=settings.image,
-                    start_seconds=settings.start_seconds,
-                    progress=self._progress,
-                )
-                self._keeper = self._keep(self._yard)
-            if self._tidying is None:
-                self._tidying = anyio.CancelScope()
-                self._tasks.start_soon(self._tidy, self._yard, self._tidying)
-            return self._yard, self._keeper
+    async def _prepare(self) -> Keeper:
+        if self._yard is None or self._keeper is None:
+            settings = self._settings
+            grounds = await prepare(
+                self._engine,
+                data_dir=settings.data_dir,
+                program=settings.program,
+                python=settings.python,
+                runtime=settings.runtime,
+            )
+            self._yard = Yard(
+                self._engine,
+                grounds,
+                image=settings.image,
+                start_seconds=settings.start_seconds,
+                progress=self._progress,
+            )
+            self._keeper = self._keep(self._yard)
+        if self._tidying is None:
+            self._tidying = anyio.CancelScope()
+            self._tasks.start_soon(self._tidy, self._yard, self._tidying)
+        return self._keeper
+
+    def _lacking(self, requirement: Requirement) -> str | None:
+        assert self._yard is not None, "it is prepared"
+        return self._yard.grounds.lacking(requirement)
 
     async def _tidy(self, yard: Yard, scope: anyio.CancelScope) -> None:
         with scope:
             await yard.keep_tidy()
 
     async def _start_ahead(self, spec: SandboxSpec) -> Cell:
-        _, keeper = await self._prepare()
+        keeper = await self._ready()
         return await keeper.create(spec)
 
     def _keep(self, yard: Yard) -> Keeper:
@@ -220,9 +193,3 @@ class DockerDriver:
             take_uid=self._take_uid,
             new_token=self._new_token,
         )
-
-
-def _check(grounds: Grounds, spec: SandboxSpec) -> None:
-    for requirement in sorted(spec.require):
-        if reason := grounds.lacking(requirement):
-            raise Unsupported(f"{requirement} is required, but {reason}")

@@ -155,6 +155,11 @@ class Cgroups:
     parents: Mapping[Controller, Path]
     """Under version 2 the same directory for each controller."""
 
+    @property
+    def name(self) -> str:
+        """Of the place itself, under every controller."""
+        return next(iter(self.parents.values())).name
+
     def make(self, name: str, limits: Limits) -> Group:
         """Make and limit the groups of a sandbox.
 
@@ -201,7 +206,7 @@ def find(name: str, *, proc: Path = Path("/proc")) -> Cgroups | None:
     children have limits. None when there is no control group this process may divide.
     """
     try:
-        mounts = _mounts((proc / "self/mountinfo").read_text())
+        mounts = read_mounts((proc / "self/mountinfo").read_text())
         own = _own_groups((proc / "self/cgroup").read_text())
     except OSError:
         return None
@@ -213,7 +218,7 @@ def find(name: str, *, proc: Path = Path("/proc")) -> Cgroups | None:
 def group_of(pid: int, *, proc: Path = Path("/proc")) -> Group:
     """The control groups that somebody else put a process in, and removes; empty if not seen."""
     try:
-        mounts = _mounts((proc / "self/mountinfo").read_text())
+        mounts = read_mounts((proc / "self/mountinfo").read_text())
         own = _own_groups((proc / str(pid) / "cgroup").read_text())
     except OSError:
         return Group(())
@@ -276,7 +281,7 @@ def _v1_values(controller: Controller, limits: Limits) -> Mapping[str, object]:
     }[controller]
 
 
-def _mounts(mountinfo: str) -> dict[str, tuple[Path, str]]:
+def read_mounts(mountinfo: str) -> dict[str, tuple[Path, str]]:
     """Controller, or ``""`` for version 2 -> where it is mounted and which group is its root."""
     found: dict[str, tuple[Path, str]] = {}
     for line in mountinfo.splitlines():

@@ -34,6 +34,13 @@ def client(tenant: Tenant) -> Generator[Anthropic]:
 
 
 @pytest.fixture
+def admin(gateway: Running) -> Generator[Anthropic]:
+    """Somebody with a key of the organization."""
+    with gateway.administrator().client() as client:
+        yield client
+
+
+@pytest.fixture
 async def async_client(tenant: Tenant) -> AsyncGenerator[AsyncAnthropic]:
     async with tenant.async_client() as client:
         yield client

@@ -1,5 +1,6 @@
 """Who may call: keys, headers, workspaces."""
 
+from functools import partial
 from pathlib import Path
 
 import anthropic
@@ -109,6 +110,29 @@ async def test_a_revoked_key_stops_working_within_a_second(gateway: Running):
         await anyio.to_thread.run_sync(gateway.call, _revoke_all, gateway, tenant.workspace)
         with anyio.fail_after(1.0), pytest.raises(anthropic.AuthenticationError):
             await _work_forever(client)
+
+
+@pytest.mark.parametrize("end", ["remove", "archive", "leave"])
+async def test_whoever_is_gone_has_no_key_within_a_second(gateway: Running, end: str):
+    """The key was good a moment ago, and is remembered as such."""
+    admin, place = gateway.administrator(), gateway.tenant().workspace
+    async with admin.async_client() as client:
+        organization = client.beta.organization
+        accounts, workers = organization.service_accounts, organization.workspaces.service_accounts
+        account = (await accounts.create(name=f"a-{place[-10:].lower()}")).id
+        await workers.add(place, service_account_id=account, workspace_role="workspace_user")
+        key = await anyio.to_thread.run_sync(partial(gateway.key, place, principal=account))
+        async with key.async_client() as worker:
+            await worker.beta.agents.list()
+            match end:
+                case "remove":
+                    await accounts.archive(account)
+                case "archive":
+                    await organization.workspaces.archive(place)
+                case _:
+                    await workers.remove(account, workspace_id=place)
+            with anyio.fail_after(1.0), pytest.raises(anthropic.AuthenticationError):
+                await _work_forever(worker)
 
 
 async def _work_forever(client: AsyncAnthropic) -> None:

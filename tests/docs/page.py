@@ -3,13 +3,15 @@
 The blocks of a page run in order in one temporary directory: all ``python`` blocks in one
 interpreter, all ``bash`` blocks with the variables that the ones before exported. In comments a
 page says ``<!-- server: scripted -->`` (optionally with the path of a model script) to have a
-server while it runs, and ``<!-- not run: REASON -->`` right above a block that cannot run.
+server while it runs, ``<!-- policies: DIRECTORY -->`` to have it follow a copy of those, called
+``policies``, and ``<!-- not run: REASON -->`` right above a block that cannot run.
 """
 
 import json
 import os
 import queue
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -31,6 +33,7 @@ _BLOCK = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 _SERVER = re.compile(r"<!-- server: scripted(?: (?P<script>\S+))? -->")
+_POLICIES = re.compile(r"<!-- policies: (?P<directory>\S+) -->")
 _SCRIPT = "gateway/model/scripts/primes.toml"
 
 _INTERPRETER = """
@@ -77,8 +80,13 @@ def run(page: Path, text: str, folder: Path) -> None:
         server = _SERVER.search(text)
         if server:
             script = ROOT / (server["script"] or _SCRIPT)
-            address = stack.enter_context(_server(folder, environment, script))
+            more = {"WHARFKEEP_API_KEY": _KEY, "WHARFKEEP_MODELS__SCRIPT": str(script)}
+            if policies := _POLICIES.search(text):
+                copy = shutil.copytree(ROOT / policies["directory"], folder / "policies")
+                more["WHARFKEEP_POLICY__DIRECTORY"] = str(copy)
+            address = stack.enter_context(_server(folder, environment | more))
             environment |= {"ANTHROPIC_BASE_URL": address, "ANTHROPIC_API_KEY": _KEY}
+            environment |= {"WHARFKEEP_URL": address, "WHARFKEEP_API_KEY": _KEY}
             text = text.replace(_SHOWN_ADDRESS, address).replace(_SHOWN_KEY, _KEY)
         python = None
         for block in blocks(text):
@@ -98,6 +106,7 @@ def _environment(folder: Path) -> dict[str, str]:
     command.parent.mkdir()
     command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m gateway "$@"\n', encoding="utf-8")
     command.chmod(0o755)
+    (folder / "config").symlink_to(ROOT / "config")
     return {
         "HOME": str(folder),
         "LANG": "C.UTF-8",
@@ -111,13 +120,12 @@ def _environment(folder: Path) -> dict[str, str]:
 
 
 @contextmanager
-def _server(folder: Path, environment: dict[str, str], script: Path) -> Generator[str]:
+def _server(folder: Path, environment: dict[str, str]) -> Generator[str]:
     """Serve a scripted model on a free port; yields the address."""
-    more = {"WHARFKEEP_API_KEY": _KEY, "WHARFKEEP_MODELS__SCRIPT": str(script)}
     process = subprocess.Popen(
         [sys.executable, "-m", "gateway", "serve", "--listen", "127.0.0.1:0"],
         cwd=folder,
-        env=environment | more,
+        env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -5,7 +5,7 @@ SDK models; `types` and `of` pick from either.
 """
 
 import itertools
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Self
 
@@ -67,14 +67,18 @@ class Conversation:
         tools: Iterable[dict[str, Any]] = (TOOLSET,),
         environment: str = "cloud",
         model: str = MODEL,
+        agent: Mapping[str, Any] | None = None,
         **session: Any,
     ) -> Self:
         """Make an agent, an environment and a session of them."""
-        agent = await client.beta.agents.create(name="Tester", model=model, tools=_any(tools))
+        fields: dict[str, Any] = {"name": "Tester", "model": model, **(agent or {})}
+        tester = await client.beta.agents.create(tools=_any(tools), **fields)
         place = await client.beta.environments.create(
             name=f"place-{next(_numbers)}", config=_any({"type": environment})
         )
-        made = await client.beta.sessions.create(agent=agent.id, environment_id=place.id, **session)
+        made = await client.beta.sessions.create(
+            agent=tester.id, environment_id=place.id, **session
+        )
         return cls(client, made.id)
 
     @asynccontextmanager

@@ -20,6 +20,7 @@ from tests.e2e.serving import Server
 from tests.e2e.validity import flaws
 from tests.ledger.requirement import requirement
 
+_SUMMARISE = "cut -d, -f1 /mnt/session/uploads/data.csv > /mnt/session/outputs/cities.txt"
 _HAIKU = "Waves fold into waves,\nthe grey heron does not move,\nsalt dries on the rope."
 
 
@@ -33,6 +34,12 @@ def server() -> Iterator[Server]:
             turn("pwd", step("I look.", bash("pwd")), step(None, bash("ls -a")), "That is all."),
             turn(
                 "weather", step("I ask.", script.call("get_weather", city="Oslo")), "{last_result}"
+            ),
+            turn(
+                "column names",
+                step("I read it.", bash("head -n 1 /mnt/session/uploads/data.csv")),
+                step("I write them down.", bash(_SUMMARISE)),
+                "The columns are city and degrees.",
             ),
             chunk_seconds=0.01,
         )
@@ -61,6 +68,42 @@ def test_a_message_sent_before_the_stream_is_opened_is_answered_on_it(server: Se
 
 def _hello() -> Any:
     return said("Hello Claude!")
+
+
+@requirement("files:session:mounted", "files:list:scope")
+def test_an_agent_reads_the_files_of_its_session_and_what_it_writes_comes_back(
+    server: Server, tmp_path: Path
+):
+    (tmp_path / "data.csv").write_text("city,degrees\nOslo,14\n")
+    message: Any = said("Tell me the column names.")
+    always: Any = {"enabled": True, "permission_policy": {"type": "always_allow"}}
+    with server.blocking_client() as client:
+        place = client.beta.environments.create(name="files-environment")
+        agent = client.beta.agents.create(
+            name="files-agent",
+            model="claude-sonnet-5",
+            tools=[{"type": "agent_toolset_20260401", "default_config": always}],
+        )
+        file = client.beta.files.upload(file=tmp_path / "data.csv")
+        session = client.beta.sessions.create(
+            environment_id=place.id,
+            agent={"type": "agent", "id": agent.id, "version": agent.version},
+            resources=[{"type": "file", "file_id": file.id, "mount_path": "data.csv"}],
+        )
+        (resource,) = client.beta.sessions.resources.list(session.id).data
+        assert resource.to_dict()["mount_path"] == "/mnt/session/uploads/data.csv"
+        client.beta.sessions.events.send(session.id, events=[message])
+        shown: list[Any] = []
+        with client.beta.sessions.events.stream(session.id) as stream:
+            for event in stream:
+                shown.append(event)
+                assert event.to_json(indent=2)
+                if event.type == "session.status_idle":
+                    break
+        assert results(shown)[0] == "city,degrees"
+        there = {made.filename: made.id for made in client.beta.files.list(scope_id=session.id)}
+        assert there.keys() == {"data.csv", "cities.txt"}, "its own copy, and what it wrote"
+        assert client.beta.files.download(there["cities.txt"]).read() == b"city\nOslo\n"
 
 
 @requirement("streams:deltas:prefix", "streams:deltas:ids")

@@ -103,6 +103,7 @@ async def test_there_is_no_way_around_the_proxy(inside: Inside, https: Web):
     assert https.heard == []
 
 
+@pytest.mark.probe(71)
 async def test_a_proxy_inside_changes_nothing(inside: Inside, https: Web):
     needs("curl")
     relay = """

@@ -15,6 +15,7 @@ from tests.e2e import script
 from tests.e2e.conversation import SECONDS, Conversation, results
 from tests.e2e.script import bash, call, step, turn
 from tests.e2e.serving import Server
+from tests.ledger.requirement import requirement
 
 RESTARTED = "[The sandbox was restarted"
 LOST = "[The sandbox could not be restored"
@@ -39,6 +40,7 @@ def start(home: Path) -> Generator[Callable[..., Server]]:
         turn("go", step(None, bash("cd /tmp; COLOUR=blue; (sleep 60) & echo $$ > me")), "There."),
         turn("where", step(None, bash('echo "$PWD $COLOUR $(jobs | wc -l)"')), "{last_result}"),
         turn("look", step(None, call("glob", pattern="*")), "Looked."),
+        turn("upload", step(None, bash("cat /mnt/session/uploads/data.csv")), "Read."),
     )
 
     def make(**settings: object) -> Server:
@@ -87,6 +89,7 @@ def layers(server: Server) -> list[str]:
     return [place.name for place in server.data_dir.parent.glob("**/sandboxes/layers/*")]
 
 
+@requirement("environments:sandbox:checkpoint")
 async def test_an_idle_session_costs_a_row_and_an_archive_and_comes_back(
     start: Callable[..., Server],
 ):
@@ -116,6 +119,20 @@ async def test_the_archive_of_a_session_is_found_after_a_restart_of_the_gateway(
         async with server.client() as client:
             answer = await ask(Conversation(client, talk.id), "read")
     assert answer.startswith("1 kept")
+
+
+async def test_the_files_of_a_session_are_brought_again_when_it_comes_back(
+    start: Callable[..., Server],
+):
+    with start() as server:
+        async with server.client() as client:
+            file = await client.files.upload(file=("data.csv", b"a,b"))
+            resource: Any = {"type": "file", "file_id": file.id, "mount_path": "data.csv"}
+            talk = await Conversation.begin(client, resources=[resource])
+            for _ in range(2):
+                assert (await ask(talk, "upload")).startswith("a,b")
+                await reach(server, _ARCHIVED, 1)
+                assert [*server.data_dir.parent.glob("**/sandboxes/uploads/*")] == []
 
 
 async def test_a_frozen_sandbox_goes_on_with_its_processes(start: Callable[..., Server]):
@@ -154,6 +171,7 @@ async def test_a_damaged_archive_gives_a_new_sandbox_and_says_so(start: Callable
             assert LOST not in await ask(talk, "read")
 
 
+@requirement("environments:sandbox:fresh")
 async def test_after_its_time_a_session_goes_on_in_a_new_sandbox(start: Callable[..., Server]):
     with start(WHARFKEEP_SANDBOX__EXPIRE_DAYS=1e-9) as server:
         async with server.client() as client:

@@ -15,6 +15,7 @@ from tests.ledger import (
     events,
     files,
     models,
+    organization,
     pagination,
     sessions,
     streams,
@@ -38,6 +39,7 @@ CHAPTERS: dict[str, tuple[Requirement, ...]] = {
     "Streams": streams.REQUIREMENTS,
     "Threads": threads.REQUIREMENTS,
     "Files": files.REQUIREMENTS,
+    "Organization": organization.REQUIREMENTS,
     "Web tools": web.REQUIREMENTS,
 }
 

@@ -74,6 +74,22 @@ REQUIREMENTS = (
         "core 3.4",
         "Packages are installed once, manager by manager in alphabetical order, and shared.",
     ),
+    Requirement(
+        "environments:sandbox:checkpoint",
+        "core 3.4",
+        "The sandbox of an idle session is put away, and comes back with its files.",
+    ),
+    Requirement(
+        "environments:sandbox:days",
+        "core 3.4",
+        "It is kept for 30 days from its creation, however much it is used; an operator may say"
+        " otherwise.",
+    ),
+    Requirement(
+        "environments:sandbox:fresh",
+        "core 3.4",
+        "A session whose sandbox is gone goes on in a fresh one.",
+    ),
     Requirement("environments:self-hosted:bare", "core 3.5", "self_hosted has no other field."),
     Requirement(
         "environments:update:merge",

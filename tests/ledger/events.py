@@ -93,6 +93,22 @@ REQUIREMENTS = (
         "Confirming a call that was not asked about is answered 400.",
     ),
     Requirement(
+        "events:confirmation:approver",
+        "core 6.3",
+        "Whoever may not approve what an enterprise policy asks about is answered 403.",
+        divergence="the API has no such policies; anybody may send any confirmation",
+    ),
+    Requirement(
+        "events:confirmation:once", "core 10.3", "A second answer to a call is answered 400."
+    ),
+    Requirement(
+        "events:confirmation:late",
+        "core 2.8",
+        "What an enterprise policy asks about is denied in the end, and a later answer is answered"
+        " 400.",
+        divergence="the API waits for ever, as we do for what only the toolset asks",
+    ),
+    Requirement(
         "events:custom-result:resolves",
         "core 6.3",
         "user.custom_tool_result answers the call, also before the session is idle.",
@@ -173,6 +189,17 @@ REQUIREMENTS = (
         "events:tool:evaluation",
         "core 2.8",
         "evaluated_permission and evaluation tell what was decided and why.",
+    ),
+    Requirement(
+        "events:auto:intent",
+        "core 2.8",
+        "auto judges with tool, input and session; only text of user.message is what the user "
+        "wants.",
+    ),
+    Requirement(
+        "events:auto:indeterminate",
+        "core 2.8",
+        "A call under auto that could not be judged asks, with reason_code indeterminate.",
     ),
     Requirement(
         "events:tool:spill",

@@ -78,6 +78,71 @@ forbid (principal, action == Action::"mail.send", resource)
 when { context.args.to.contains("press@example.com") };
 """
 
+VOCABULARY_FILES = {
+    "vocabulary.toml": """
+[attributes]
+refund_limit_cents = "Long"
+
+[users."user_1"]
+refund_limit_cents = 50_000
+
+[groups]
+support = ["user_1", "ann@example.com"]
+leads = ["user_2"]
+
+[agent_classes]
+refunds = ["agent_1", "Refunds"]
+
+[server_classes]
+outside = ["mail"]
+
+[servers.github]
+url = "https://github.example/mcp"
+tools_file = "github.json"
+
+[servers.pay]
+url = "https://pay.example/mcp"
+reads_untrusted = false
+
+[servers.pay.tools.refund]
+effects = ["money", "egress"]
+spend = "cents"
+
+[[servers.pay.definitions]]
+name = "refund"
+[servers.pay.definitions.inputSchema]
+type = "object"
+required = ["charge", "cents"]
+[servers.pay.definitions.inputSchema.properties]
+charge = { type = "string" }
+cents = { type = "integer" }
+note = { type = "string" }
+
+[servers.mail]
+url = "https://mail.example/mcp"
+
+[[servers.mail.definitions]]
+name = "send"
+annotations = { destructiveHint = false }
+[servers.mail.definitions.inputSchema]
+type = "object"
+required = ["to"]
+[servers.mail.definitions.inputSchema.properties]
+to = { type = "array", items = { type = "string" } }
+""",
+    "github.json": """{"tools": [
+  {"name": "get_issue",
+   "inputSchema": {"type": "object", "required": ["number"],
+                   "properties": {"number": {"type": "integer"}}},
+   "annotations": {"readOnlyHint": true, "openWorldHint": false}},
+  {"name": "delete_repo",
+   "inputSchema": {"type": "object", "required": ["repo"],
+                   "properties": {"repo": {"type": "string"}}},
+   "annotations": {"openWorldHint": false}}
+]}""",
+}
+"""The same shop, as its operator writes it down."""
+
 AGENT = AgentFacts(id="agent_1", version=1, workspace="w", classes=frozenset({"refunds"}))
 USER = UserFacts(
     id="user_1",

@@ -54,7 +54,10 @@ def test_an_argument_over_the_user_s_own_limit_is_denied(enterprise: Enterprise)
 def test_a_denial_that_an_approval_would_lift_is_an_ask(enterprise: Enterprise):
     ruling = refund(enterprise, 20_000)
     assert ruling == Ruling(
-        outcome="ask", policies=("large-refunds",), approvers=frozenset({"leads"})
+        outcome="ask",
+        policies=("large-refunds",),
+        approvers=frozenset({"leads"}),
+        second_person=True,
     )
 
 
@@ -80,6 +83,7 @@ def test_the_rule_of_two_asks(enterprise: Enterprise):
     tainted = replace(shop.SESSION, read_private=True, read_untrusted=True)
     ruling = enterprise.decide(call("mail.send", to=["a@b.c"]), facts("mail", session=tainted))
     assert (ruling.outcome, ruling.approvers) == ("ask", frozenset({"security"}))
+    assert not ruling.second_person, "whoever is in that group may approve, the user too"
 
 
 @pytest.mark.parametrize(

@@ -152,3 +152,28 @@ def test_a_quote_in_a_rule_cannot_end_the_policy():
     enterprise = compiled(allow=[hostile])
     assert len(enterprise.policies) == 1
     assert outcome(enterprise, "sandbox.bash", command="ls") == "deny"
+
+
+@pytest.mark.parametrize(
+    ("rule", "path", "denied"),
+    [
+        ("Read(**/.env)", "/workspace/.env", True),
+        ("Read(**/.env)", "/workspace/a/b/.env", True),
+        ("Read(**/.env)", "/home/agent/.env", True),
+        ("Read(**/.env)", "/workspace/a.env", False),
+        ("Read(src/**/secret)", "/workspace/src/secret", True),
+        ("Read(src/**/secret)", "/workspace/src/a/b/secret/x", True),
+        ("Read(src/**/secret)", "/workspace/srcsecret", False),
+        ("Read(a/**/b/**/c)", "/workspace/a/b/c", True),
+        ("Read(a/**/b/**/c)", "/workspace/a/x/b/y/c", True),
+        ("Read(a/**/b/**/c)", "/workspace/a/c", False),
+    ],
+)
+def test_two_stars_stand_for_directories_or_for_none(rule: str, path: str, denied: bool):
+    enterprise = compiled(allow=["Read"], deny=[rule])
+    assert (outcome(enterprise, "sandbox.read", file_path=path) == "deny") is denied
+
+
+def test_a_rule_with_too_many_stars_is_refused():
+    with pytest.raises(RuleInvalid, match="more than 3 times"):
+        compiled(deny=["Read(a/**/b/**/c/**/d/**/e)"])

@@ -10,12 +10,13 @@ import pytest
 from anyio.abc import TaskGroup
 
 from sandbox.bubblewrap import BubblewrapDriver, Settings
-from sandbox.contract import Driver, Unavailable
+from sandbox.contract import Driver, Limits, Sandbox, SandboxSpec, Unavailable
 from sandbox.docker.driver import DockerDriver
 from sandbox.docker.driver import Settings as DockerSettings
 from tests.sandbox.abuse import hostile
 from tests.sandbox.engine import NoEngine, RealEngine, engine
 from tests.sandbox.places import data_directory
+from tests.sandbox.watching import Tools, tools
 
 DRIVERS = ["bubblewrap", "docker"]
 """Each is the name of a fixture that gives a driver that works, or skips."""
@@ -125,6 +126,30 @@ def run_inside(
 def driver(request: pytest.FixtureRequest) -> Driver:
     """Each driver in turn; a sandbox of it is reached through the contract alone."""
     return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+def limits() -> Limits:
+    """Those of `sandbox`; modules have their own."""
+    return Limits()
+
+
+@pytest.fixture
+async def sandbox(driver: Driver, limits: Limits) -> Sandbox:
+    """A sandbox that has just been made and claimed."""
+    made = await driver.create(SandboxSpec(id="one", limits=limits))
+    await made.claim(env={})
+    return made
+
+
+@pytest.fixture
+async def neighbour(driver: Driver) -> AsyncGenerator[Tools]:
+    """The tools of another sandbox; whatever happened, they work at the end."""
+    made = await driver.create(SandboxSpec(id="neighbour"))
+    await made.claim(env={})
+    async with tools(made) as inside:
+        yield inside
+        assert await inside.bash("echo well") == ("well", False)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """What every driver promises (sandbox/contract.py), asked of each driver in turn."""
 
 import json
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -9,6 +10,7 @@ import anyio
 import pytest
 
 from sandbox.contract import (
+    UPLOADS,
     Channel,
     Driver,
     Limits,
@@ -20,14 +22,6 @@ from sandbox.contract import (
 )
 
 DEADLINE = 30.0
-
-
-@pytest.fixture
-async def sandbox(driver: Driver) -> Sandbox:
-    """A sandbox that has just been made and claimed."""
-    made = await driver.create(SandboxSpec(id="one"))
-    await made.claim(env={})
-    return made
 
 
 async def read_all(channel: Channel) -> bytes:
@@ -167,6 +161,39 @@ async def test_the_places_of_a_session_are_writable(sandbox: Sandbox, place: str
 async def test_what_the_gateway_mounts_is_not_the_program_s_to_change(sandbox: Sandbox, place: str):
     script = f"test -d {place} && ! touch {place}/file 2>/dev/null && echo refused"
     assert await run(sandbox, "/bin/sh", "-c", script) == "refused\n"
+
+
+async def test_what_the_gateway_puts_into_uploads_shows_inside_at_once(sandbox: Sandbox):
+    assert await run(sandbox, "/bin/ls", "-A", UPLOADS) == ""
+    (sandbox.uploads / "deep").mkdir()
+    (sandbox.uploads / "deep/file").write_text("of the gateway")
+    assert await sandbox.pull(f"{UPLOADS}/deep/file", max_bytes=100) == b"of the gateway"
+    (sandbox.uploads / "deep/file").unlink()
+    assert await run(sandbox, "/bin/ls", "-A", f"{UPLOADS}/deep") == ""
+
+
+async def test_uploads_are_the_gateway_s_and_nobody_else_s_to_change(sandbox: Sandbox):
+    (sandbox.uploads / "file").write_text("as it was")
+    (sandbox.uploads / "file").chmod(0o666)
+    assert sandbox.uploads.stat().st_uid == os.geteuid()
+    script = f"cd {UPLOADS}; echo x > file; rm file; mv file other; mkdir new; chmod 700 ."
+    await run(sandbox, "/bin/sh", "-c", f"({script}) 2>/dev/null")
+    assert [*sandbox.uploads.iterdir()] == [sandbox.uploads / "file"]
+    assert (sandbox.uploads / "file").read_text() == "as it was"
+
+
+async def test_uploads_go_with_the_processes_and_are_empty_for_who_adopts(
+    driver: Driver, sandbox: Sandbox
+):
+    (sandbox.uploads / "file").write_text("of the first")
+    before = sandbox.uploads
+    await sandbox.destroy(keep_layer=True)
+    assert not before.exists()
+    again = await driver.adopt(sandbox.ref, SandboxSpec(id="one"))
+    await again.claim(env={})
+    assert await run(again, "/bin/ls", "-A", UPLOADS) == ""
+    (again.uploads / "file").write_text("of the second")
+    assert await again.pull(f"{UPLOADS}/file", max_bytes=100) == b"of the second"
 
 
 @pytest.mark.parametrize("data", [b"", b"text\n", bytes(range(256)) * 8192])

@@ -115,10 +115,10 @@ async def test_what_is_mounted_shows_and_cannot_be_changed(docker: DockerDriver,
     shown = data_dir / "shown: with a colon, and a comma"
     shown.mkdir(mode=0o755)
     (shown / "file").write_text("of the host")
-    mounts = (Mount(shown, "/mnt/session/uploads/here"), Mount(shown / "file", "/opt/file"))
+    mounts = (Mount(shown, "/mnt/memory/here"), Mount(shown / "file", "/opt/file"))
     cell = await docker.create(SandboxSpec(id="one", mounts=mounts))
     await cell.claim(env={})
-    script = "cat /opt/file /mnt/session/uploads/here/file; echo x > /opt/file; rm /opt/file"
+    script = "cat /opt/file /mnt/memory/here/file; echo x > /opt/file; rm /opt/file"
     assert await run(cell, f"({script}) 2>/dev/null") == "of the hostof the host"
     assert (shown / "file").read_text() == "of the host"
 
@@ -303,6 +303,9 @@ async def test_a_sandbox_started_ahead_becomes_the_session_s(make_docker: Make, 
     await cell.claim(env={"NAME": "one"})
     await cell.push("/workspace/file", b"kept")
     assert (data_dir / "sandboxes/layers/one/workspace/file").read_bytes() == b"kept"
+    assert cell.uploads == data_dir / "sandboxes/uploads/one"
+    (cell.uploads / "file").write_text("of the session")
+    assert await cell.pull("/mnt/session/uploads/file", max_bytes=100) == b"of the session"
     assert (
         await run(cell, "echo $NAME; ls /opt/wharfkeep/gateway") == "one\ngroup\npasswd\nsocket\n"
     )

@@ -29,7 +29,7 @@ def layers(data_dir: Path) -> Path:
 
 def nothing_is_left(data_dir: Path) -> bool:
     root = data_dir / "sandboxes"
-    return not any([*(root / name).iterdir()] for name in ("layers", "sockets", "trash"))
+    return not any([*(root / name).iterdir()] for name in ("layers", "sockets", "uploads", "trash"))
 
 
 # Deaths

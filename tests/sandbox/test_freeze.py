@@ -11,13 +11,6 @@ DEADLINE = 30.0
 _COUNT = "i=0; while :; do i=$((i+1)); echo $i > /workspace/count; done"
 
 
-@pytest.fixture
-async def sandbox(driver: Driver) -> Sandbox:
-    made = await driver.create(SandboxSpec(id="one"))
-    await made.claim(env={})
-    return made
-
-
 async def run(sandbox: Sandbox, script: str) -> str:
     channel = await sandbox.open("spawn", argv=["/bin/sh", "-c", script])
     data = b""

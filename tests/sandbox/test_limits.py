@@ -8,6 +8,7 @@ import pytest
 
 from sandbox.contract import Limits
 from sandbox.limits import group as limits
+from sandbox.limits import ruins
 from sandbox.limits.breaches import Breaches, size
 from sandbox.limits.group import Cgroups, Group
 
@@ -105,6 +106,33 @@ def test_the_groups_of_this_machine_hold_a_process_and_are_removed(tmp_path: Pat
         group.remove()
         assert found.names() == []
     finally:
+        found.close()
+
+
+def test_groups_that_a_killed_gateway_left_elsewhere_are_removed_with_what_runs_there():
+    name = f"wharfkeep-test-left-{os.getpid()}"
+    found = limits.find(name)
+    if found is None:
+        pytest.skip("this machine lets us make no control group")
+    own = next(iter(found.parents.values()))
+    elsewhere = own.with_name(f"{name}-before")
+    stranger = elsewhere / "stranger"
+    left = elsewhere / name / "one"
+    try:
+        for place in (elsewhere, stranger, left.parent, left):
+            place.mkdir()
+        child = os.fork()
+        if child == 0:
+            signal.pause()
+            os._exit(0)
+        Group((left,)).enter(child)
+        ruins.clear(found.name, found.parents.values())
+        _, status = os.waitpid(child, 0)
+        assert os.WTERMSIG(status) == signal.SIGKILL
+        assert not left.parent.exists()
+        assert (own.is_dir(), stranger.is_dir()) == (True, True)
+    finally:
+        Group((left, left.parent, stranger, elsewhere)).remove()
         found.close()
 
 

@@ -1,6 +1,6 @@
 """Programs that take too much are stopped from outside, told of it, and can go on with less."""
 
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -112,28 +112,11 @@ async def suffer(sandbox: Sandbox, *argv: str) -> Breach:
 
 
 @pytest.fixture
-async def sandbox(driver: Driver) -> Sandbox:
-    made = await driver.create(SandboxSpec(id="one", limits=LIMITS))
-    await made.claim(env={})
-    return made
+def limits() -> Limits:
+    return LIMITS
 
 
-@pytest.fixture
-async def neighbour(driver: Driver) -> AsyncGenerator[Channel]:
-    """A program that talks in another sandbox; it is asked again at the end."""
-    made = await driver.create(SandboxSpec(id="neighbour"))
-    await made.claim(env={})
-    channel = await made.open("spawn", argv=["/bin/cat"])
-    yield channel
-    await channel.aclose()
-
-
-async def is_well(neighbour: Channel) -> bool:
-    with anyio.fail_after(DEADLINE):
-        await neighbour.send(b"well?\n")
-        return await neighbour.receive() == b"well?\n"
-
-
+@pytest.mark.usefixtures("neighbour")
 @pytest.mark.parametrize(
     ("argv", "limit", "told"),
     [
@@ -145,7 +128,7 @@ async def is_well(neighbour: Channel) -> bool:
     ids=["large-files", "deleted-file", "many-files", "deep-directories"],
 )
 async def test_who_writes_too_much_is_stopped_and_can_delete(
-    sandbox: Sandbox, neighbour: Channel, argv: list[str], limit: str, told: str
+    sandbox: Sandbox, argv: list[str], limit: str, told: str
 ):
     breach = await suffer(sandbox, *argv)
     assert breach.limit == limit
@@ -155,29 +138,25 @@ async def test_who_writes_too_much_is_stopped_and_can_delete(
         # Nested too deeply nobody can tell whose bytes the disk has lost just now.
         while await run(sandbox, *clean) != "deleted\n":
             assert limit == "files"
-    assert await is_well(neighbour)
 
 
-async def test_who_eats_memory_loses_the_eater(sandbox: Sandbox, neighbour: Channel):
+@pytest.mark.usefixtures("neighbour")
+async def test_who_eats_memory_loses_the_eater(sandbox: Sandbox):
     breach = await suffer(sandbox, "/usr/bin/python3", "-c", EATS_MEMORY)
     assert breach.limit == "memory"
     assert "128 MiB" in breach.text
     with anyio.fail_after(DEADLINE):
         assert await run(sandbox, "/bin/echo", "still here") == "still here\n"
-    assert await is_well(neighbour)
 
 
-async def test_memory_of_which_no_process_can_be_blamed_is_told_even_by_the_dead(
-    sandbox: Sandbox, neighbour: Channel
-):
+@pytest.mark.usefixtures("neighbour")
+async def test_memory_of_which_no_process_can_be_blamed_is_told_even_by_the_dead(sandbox: Sandbox):
     breach = await suffer(sandbox, "/usr/bin/python3", "-c", HIDES_MEMORY)
     assert breach.limit == "memory"
-    assert await is_well(neighbour)
 
 
-async def test_who_forks_for_ever_is_stopped_when_the_call_is_over(
-    sandbox: Sandbox, neighbour: Channel
-):
+@pytest.mark.usefixtures("neighbour")
+async def test_who_forks_for_ever_is_stopped_when_the_call_is_over(sandbox: Sandbox):
     channel = await sandbox.open("spawn", argv=["/usr/bin/python3", "-c", FORKS])
     breaches: list[Breach] = []
     with anyio.fail_after(DEADLINE):
@@ -188,7 +167,6 @@ async def test_who_forks_for_ever_is_stopped_when_the_call_is_over(
         assert await run(sandbox, "/bin/sh", "-c", "echo a; echo b | cat") == "a\nb\n"
     assert [breach.limit for breach in breaches] == ["processes"]
     assert "64 processes" in breaches[0].text
-    assert await is_well(neighbour)
 
 
 async def test_who_stays_within_the_limits_is_left_alone(sandbox: Sandbox):

@@ -29,21 +29,21 @@ class Place:
     data_dir: Path
 
     @asynccontextmanager
-    async def open(self, *, serving: bool = True):
-        store = await self.start(serving=serving)
+    async def open(self, *, serving: bool = True, audit_key: bytes | None = AUDIT_KEY):
+        store = await self.start(serving=serving, audit_key=audit_key)
         try:
             yield store
         finally:
             await store.aclose()
 
-    async def start(self, *, serving: bool = True) -> Store:
+    async def start(self, *, serving: bool = True, audit_key: bytes | None = AUDIT_KEY) -> Store:
         return await open_store(
             self.url,
             self.data_dir,
             clock=SystemClock(),
             pool=4,
             serving=serving,
-            audit_key=AUDIT_KEY,
+            audit_key=audit_key,
         )
 
 

@@ -3,6 +3,9 @@
 from dataclasses import replace
 from typing import Any
 
+from gateway.store.approvals import Accepted, ApprovalRow
+from gateway.store.members import MemberRow
+from gateway.store.people import PrincipalRow
 from gateway.store.records import (
     AgentRow,
     Change,
@@ -16,6 +19,7 @@ from gateway.store.records import (
     ThreadRow,
 )
 from gateway.store.store import Store
+from gateway.store.workspaces import WorkspaceRow
 
 WORKSPACE = "wrkspc_1"
 THREAD = "sthr_primary"
@@ -98,6 +102,34 @@ def sent(identity: str, **changes: Any) -> Input:
     return replace(row, **changes)
 
 
+def approval(identity: str = "appr_1", **changes: Any) -> ApprovalRow:
+    """An enterprise policy asks about a call; anybody but `user_1` may approve it."""
+    row = ApprovalRow(
+        id=identity,
+        workspace=WORKSPACE,
+        session="sesn_1",
+        event="sevt_call",
+        state="pending",
+        body={
+            "thread": THREAD,
+            "tool": "pay.refund",
+            "tool_digest": "d1",
+            "arguments": {"amount": 120},
+            "arguments_digest": "d2",
+            "policy_set": "d3",
+            "policies": ["refunds-need-two"],
+            "actor": "user_1",
+            "approvers": [],
+            "second_person": True,
+            "wire": False,
+            "enterprise": True,
+        },
+        created_at=10,
+        expires_at=1_000,
+    )
+    return replace(row, **changes)
+
+
 async def add_session(store: Store, identity: str = "sesn_1", **changes: Any) -> SessionRow:
     row = session(identity, **changes)
     return await store.sessions.create(row=row, thread=thread(row))
@@ -109,7 +141,7 @@ async def send(store: Store, *inputs: Input, session: str = "sesn_1", live: bool
         session=session,
         workspace=WORKSPACE,
         now=60,
-        decide=lambda _row, _queued, _find: list(inputs),
+        decide=lambda _row, _queued, _find, _approval: Accepted(list(inputs)),
         live=live,
     )
 
@@ -146,3 +178,37 @@ def add(*events: Event, **head: Any):
         return Change(session=replace(row, head=replace(row.head, **head)), events=list(events))
 
     return change
+
+
+def workspace(identity: str = "wrkspc_2", **changes: Any) -> WorkspaceRow:
+    row = WorkspaceRow(
+        id=identity, name=f"name of {identity}", body={}, created_at=1, archived_at=None
+    )
+    return replace(row, **changes)
+
+
+def principal(identity: str = "user_1", **changes: Any) -> PrincipalRow:
+    person = identity.startswith("user_")
+    row = PrincipalRow(
+        id=identity,
+        kind="user" if person else "service_account",
+        name=f"name of {identity}",
+        email=f"{identity}@example.com" if person else None,
+        role="developer",
+        body={},
+        created_at=1,
+        updated_at=1,
+        archived_at=None,
+    )
+    return replace(row, **changes)
+
+
+def member(identity: str = "user_1", **changes: Any) -> MemberRow:
+    row = MemberRow(
+        workspace="wrkspc_2",
+        principal=identity,
+        role="workspace_developer",
+        created_at=1,
+        updated_at=1,
+    )
+    return replace(row, **changes)

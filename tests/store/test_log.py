@@ -7,6 +7,7 @@ import anyio
 import pytest
 
 from gateway.errors import Fenced, InvalidRequest, NotFound
+from gateway.store.approvals import Accepted
 from gateway.store.records import Change, Event, Head, Input, Locked, SessionRow
 from gateway.store.store import Store
 from tests.store.rows import (
@@ -34,8 +35,8 @@ HEAD = Head(
 )
 
 
-def take_nothing(row: SessionRow, queued: list[Input], find: object) -> list[Input]:
-    return []
+def take_nothing(row: SessionRow, queued: list[Input], find: object, approval: object) -> Accepted:
+    return Accepted([])
 
 
 async def test_an_accepted_event_waits_in_the_inbox_exactly_as_it_was_sent(store: Store):
@@ -52,10 +53,11 @@ async def test_deciding_sees_the_session_its_queue_and_its_log(store: Store):
     await send(store, sent("sevt_2"))
     seen: list[object] = []
 
-    def decide(row: SessionRow, queued: list[Input], find: object) -> list[Input]:
+    def decide(row: SessionRow, queued: list[Input], find: object, approval: object) -> Accepted:
         assert callable(find)
+        assert callable(approval)
         seen.extend([row.head, row.seq, queued, find("sevt_1"), find("sevt_2")])
-        return []
+        return Accepted([])
 
     await store.log.accept(session="sesn_1", workspace=WORKSPACE, now=1, decide=decide, live=True)
     logged = replace(event("sevt_1"), seq=1)
@@ -65,7 +67,7 @@ async def test_deciding_sees_the_session_its_queue_and_its_log(store: Store):
 async def test_refusing_one_event_queues_none(store: Store):
     await add_session(store)
 
-    def decide(row: SessionRow, queued: list[Input], find: object) -> list[Input]:
+    def decide(row: SessionRow, queued: list[Input], find: object, approval: object) -> Accepted:
         raise InvalidRequest("not now")
 
     with pytest.raises(InvalidRequest, match="not now"):

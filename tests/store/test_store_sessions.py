@@ -209,3 +209,10 @@ async def test_every_filter_narrows_the_list(
         await add_session(store, name, created_at=number, **changes)
     await send(store, sent("sevt_1"), session="given")
     assert names(await store.sessions.list(workspace=WORKSPACE, limit=9, **filters)) == expected
+
+
+async def test_a_session_keeps_for_whom_its_agent_acts(store: Store):
+    await add_session(store, actor="user_1")
+    await send(store, sent("sevt_1"))
+    assert (await store.sessions.get(workspace=WORKSPACE, id="sesn_1")).actor == "user_1"
+    assert (await claimed(store)).session.actor == "user_1"

@@ -18,8 +18,9 @@ import anyio
 import pytest
 from structlog.testing import capture_logs
 
-from gateway.clock import SystemClock
+from gateway.clock import Clock, SystemClock
 from gateway.errors import Internal
+from gateway.settings import SandboxSettings
 from gateway.store.blobs import DiskBlobs, Stored
 from gateway.store.records import SandboxRow
 from gateway.store.store import Store, open_store
@@ -32,6 +33,7 @@ from gateway.tools.park import Rungs
 from gateway.tools.place import Place
 from sandbox.bubblewrap import BubblewrapDriver, Settings
 from sandbox.contract import Sandbox, SandboxSpec, Unavailable
+from tests.ledger.requirement import requirement
 from tests.sandbox.places import data_directory
 
 DEADLINE = 60.0
@@ -53,6 +55,15 @@ class FarBlobs(DiskBlobs):
     def path(self, key: str) -> Path | None:
         del key
         return None
+
+
+class Calendar(SystemClock):
+    """A clock that is put forward."""
+
+    days = 0.0
+
+    def now(self) -> int:
+        return super().now() + int(self.days * 86_400 * 10**6)
 
 
 class Bare(Outfitter):
@@ -149,9 +160,14 @@ async def build(directory: Path) -> AsyncGenerator[Build]:
     async with AsyncExitStack() as stack:
 
         async def make(
-            *, freeze: float = 0, idle: float = 0, archive: float = 0, max_bytes: int = 2**30
+            *,
+            freeze: float = 0,
+            idle: float = 0,
+            archive: float = 0,
+            max_bytes: int = 2**30,
+            clock: Clock | None = None,
         ) -> House:
-            clock = SystemClock()
+            clock = clock or SystemClock()
             tasks = await stack.enter_async_context(anyio.create_task_group())
             driver = BubblewrapDriver(tasks, Settings(data_dir=directory))
             try:
@@ -166,7 +182,7 @@ async def build(directory: Path) -> AsyncGenerator[Build]:
                 host="here",
                 staging=directory / "archives",
                 max_bytes=max_bytes,
-                expire_days=30,
+                expire_days=SandboxSettings().expire_days,
             )
             connections = Connections(
                 driver,
@@ -181,6 +197,7 @@ async def build(directory: Path) -> AsyncGenerator[Build]:
         yield make
 
 
+@requirement("environments:sandbox:checkpoint")
 async def test_what_rests_becomes_an_archive_and_comes_back(build: Build):
     house = await build()
     assert await house.bash("echo kept > file") == ""
@@ -189,6 +206,23 @@ async def test_what_rests_becomes_an_archive_and_comes_back(build: Build):
     assert house.layers == []
     assert await house.bash("cat file") == f"kept\n{attic.RESTARTED}"
     assert await house.bash("cat file") == "kept"
+
+
+@requirement("environments:sandbox:days", "environments:sandbox:fresh")
+async def test_thirty_days_after_it_was_made_a_sandbox_is_a_new_one_however_much_it_was_used(
+    build: Build,
+):
+    calendar = Calendar()
+    house = await build(clock=calendar)
+    await house.bash("echo kept > file")
+    for calendar.days in (10, 20, 29.9):
+        await house.rest()
+        await house.reach_archive()
+        assert (await house.bash("cat file")).startswith("kept\n")
+    await house.rest()
+    await house.reach_archive()
+    calendar.days = 30.1
+    assert "No such file" in await house.bash("cat file")
 
 
 async def test_a_session_at_work_keeps_its_processes_however_long_it_thinks(

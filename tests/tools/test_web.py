@@ -23,7 +23,7 @@ from gateway.tools.server import ToolServer
 from gateway.tools.web import Job, Web, program
 from sandbox.bubblewrap import BubblewrapDriver
 from sandbox.bubblewrap import Settings as DriverSettings
-from sandbox.contract import Mount, Sandbox, SandboxSpec, Unavailable
+from sandbox.contract import Limits, Mount, Sandbox, SandboxSpec, Unavailable
 from sandbox.egress.proxy import Egress
 from sandbox.egress.rules import Bounds, Decision
 from tests.ledger.requirement import requirement
@@ -47,6 +47,8 @@ class Places:
         self._parsers = parsers
         self._server: tuple[ToolServer, Sandbox] | None = None
         self.reach = Reach(None)
+        self.limits = Limits()
+        """Of the sandbox, when it starts."""
         self.decisions: list[Decision] = []
 
     @asynccontextmanager
@@ -79,7 +81,9 @@ class Places:
         try:
             await self._driver.reap()
             trusted = Mount(self._internet.authority, CERTIFICATES)
-            spec = SandboxSpec(id=owner, arguments=arguments, mounts=(*mounts, trusted))
+            spec = SandboxSpec(
+                id=owner, limits=self.limits, arguments=arguments, mounts=(*mounts, trusted)
+            )
             sandbox = await self._driver.create(spec)
         except Unavailable as reason:
             pytest.skip(str(reason))
@@ -192,6 +196,20 @@ async def test_https_is_checked_inside_the_sandbox(tools: Tools, internet: Inter
     assert result.content[0]["source"]["data"] == "safe"
     result = await tools.fetch(f"https://a.example:{internet.https}/")
     assert "its certificate is not valid" in result.text()
+
+
+async def test_a_page_that_takes_too_much_memory_is_an_error_that_names_the_limit(
+    places: Places, tools: Tools, internet: Internet
+):
+    places.limits = Limits(memory=96 * 1024**2)
+    url = f"http://a.example:{internet.http}/heavy"
+    internet.pages[url.removeprefix("http://")] = Page("<p><b><i>x" * 400_000)
+    result = await tools.fetch(url)
+    assert result.is_error
+    assert "memory" in result.text()
+    assert "96 MiB" in result.text()
+    internet.pages[url.removeprefix("http://")] = Page("<p>light")
+    assert (await tools.fetch(url)).content[0]["source"]["data"] == "light"
 
 
 @requirement("web:fetch:tokens")

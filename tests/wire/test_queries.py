@@ -45,6 +45,14 @@ def _message(query: Query, raw: bytes) -> str:
         ("FILE_LIST", None, 1000),
         ("MODEL_LIST", 20, 1000),
         ("BUILD", 2000, 2000),
+        ("API_KEY_LIST", 20, 1000),
+        ("SPACE_LIST", 20, 1000),
+        ("MEMBER_LIST", 20, 1000),
+        ("USER_LIST", 20, 1000),
+        ("ACCOUNT_LIST", 20, 100),
+        ("PLACE_LIST", 20, 100),
+        ("APPROVAL_LIST", 20, 100),
+        ("AUDIT_LIST", 100, 1000),
     ],
 )
 def test_a_list_has_its_page_sizes(name: str, default: int | None, most: int):
@@ -56,7 +64,7 @@ def test_a_list_has_its_page_sizes(name: str, default: int | None, most: int):
 
 
 def test_every_list_is_in_the_test_above():
-    assert len(_LISTS) == 11
+    assert len(_LISTS) == 19
 
 
 def test_absent_parameters_have_their_defaults():

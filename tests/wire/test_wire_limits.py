@@ -7,13 +7,17 @@ import pytest
 
 from gateway.wire import limits, requests
 from gateway.wire.requests import (
+    ACCOUNT_CREATE,
     AGENT_CREATE,
     AGENT_UPDATE,
+    API_KEY_CREATE,
     ENVIRONMENT_CREATE,
     EVENTS_SEND,
     RESOURCE_ADD,
     RESOURCE_UPDATE,
     SESSION_CREATE,
+    USER_CREATE,
+    WORKSPACE_CREATE,
     Request,
 )
 from tests.ledger.requirement import requirement
@@ -73,10 +77,45 @@ def _packages(**managers: list[str]) -> dict[str, Any]:
     return environment(config={"type": "cloud", "packages": managers})
 
 
+def _key(**fields: Any) -> dict[str, Any]:
+    return {"name": "ci", **fields}
+
+
+def _tags(tags: dict[str, str]) -> dict[str, Any]:
+    return {"name": "support", "tags": tags}
+
+
+def _many(count: int) -> dict[str, str]:
+    return {f"tag {n}": "" for n in range(count)}
+
+
+def _color(color: str) -> dict[str, Any]:
+    return {"name": "support", "display_color": color}
+
+
+def _geos(allowed: Any) -> dict[str, Any]:
+    return {"name": "support", "data_residency": {"allowed_inference_geos": allowed}}
+
+
 _EDGES: list[tuple[Request, dict[str, Any], dict[str, Any], str]] = [
     (AGENT_CREATE, agent(name="n" * 256), agent(name="n" * 257), "name: "),
     (AGENT_CREATE, agent(name="n"), agent(name=""), "name: "),
     (AGENT_UPDATE, {"name": "n"}, {"name": ""}, "name: "),
+    (API_KEY_CREATE, {"name": "n" * 256}, {"name": "n" * 257}, "name: "),
+    (API_KEY_CREATE, {"name": "ä b"}, {"name": "a\x9bb"}, "name: must not hold control"),
+    (API_KEY_CREATE, _key(scopes=["*"]), _key(scopes=[]), "scopes: "),
+    (API_KEY_CREATE, _key(scopes=["*"] * 64), _key(scopes=["*"] * 65), "scopes: "),
+    (API_KEY_CREATE, _key(expires_in_seconds=1), _key(expires_in_seconds=0), "expires_in_s"),
+    (WORKSPACE_CREATE, _tags(_many(64)), _tags(_many(65)), "tags: "),
+    (WORKSPACE_CREATE, _tags({"k" * 128: "v" * 256}), _tags({"k" * 129: ""}), "tags."),
+    (WORKSPACE_CREATE, _tags({"a": ""}), _tags({"ANTHROPIC": ""}), "tags.ANTHROPIC: "),
+    (WORKSPACE_CREATE, _color("#00aaFF"), _color("#00aaF"), "display_color: must be a hex"),
+    (WORKSPACE_CREATE, _geos(["global"]), _geos(["global"] * 17), "data_residency.allowed_inf"),
+    (WORKSPACE_CREATE, _geos("unrestricted"), _geos("all"), "data_residency.allowed_inference"),
+    (USER_CREATE, {"email": "a@b"}, {"email": "a@"}, "email: "),
+    (USER_CREATE, {"email": f"{'a' * 249}@b.cd"}, {"email": f"{'a' * 250}@b.cd"}, "email: "),
+    (ACCOUNT_CREATE, {"name": "a-1"}, {"name": "a_1"}, "name: must be lower-case"),
+    (ACCOUNT_CREATE, {"name": "a" * 64}, {"name": "a" * 65}, "name: "),
     (AGENT_UPDATE, {"version": 1}, {"version": 0}, "version: "),
     (AGENT_UPDATE, {"version": 2**31 - 1}, {"version": 2**31}, "version: "),
     (AGENT_CREATE, agent(description="é" * 2048), agent(description="é" * 2049), "description: "),

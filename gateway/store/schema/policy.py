@@ -28,6 +28,8 @@ approvals = Table(
     Column("created_at", BigInteger, nullable=False),
     Column("expires_at", BigInteger),
     Column("decided_at", BigInteger),
+    # When its approvers are to be told, for the first time or again; null once they were.
+    Column("notify_at", BigInteger),
     UniqueConstraint("session", "event"),
     Index(None, "workspace", "created_at", "id"),
     Index(None, "state", "expires_at"),
@@ -53,13 +55,14 @@ switches = Table(
     Column("until", BigInteger),
 )
 
-# Append-only. No foreign key: what was decided in a session outlives it.
+# Append-only. No foreign key: what was decided in a session outlives it. Every index costs each
+# call; so there is none on `id`, which nothing is found by.
 audit = Table(
     "audit",
     metadata,
     Column("chain", Text, primary_key=True),
     Column("n", BigInteger, primary_key=True, autoincrement=False),
-    Column("id", Text, nullable=False, unique=True),
+    Column("id", Text, nullable=False),
     Column("at", BigInteger, nullable=False),
     Column("kind", Text, nullable=False),
     Column("workspace", Text),
@@ -77,12 +80,19 @@ audit = Table(
 _unsent = audit.c.sent == 0
 Index("audit_unsent", audit.c.at, sqlite_where=_unsent, postgresql_where=_unsent)
 
+# `signed` is the number that the last checkpoint saw.
 audit_heads = Table(
     "audit_heads",
     metadata,
     Column("chain", Text, primary_key=True),
     Column("n", BigInteger, nullable=False),
     Column("mac", LargeBinary, nullable=False),
+    Column("signed", BigInteger, nullable=False),
+)
+
+_unsigned = audit_heads.c.n > audit_heads.c.signed
+Index(
+    "audit_heads_unsigned", audit_heads.c.chain, sqlite_where=_unsigned, postgresql_where=_unsigned
 )
 
 audit_checkpoints = Table(

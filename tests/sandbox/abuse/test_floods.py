@@ -2,7 +2,6 @@
 
 import statistics
 import time
-from collections.abc import AsyncGenerator
 
 import anyio
 import pytest
@@ -23,20 +22,8 @@ MANY = 1024**2
 
 
 @pytest.fixture
-async def sandbox(driver: Driver) -> Sandbox:
-    made = await driver.create(SandboxSpec(id="one", limits=SMALL))
-    await made.claim(env={})
-    return made
-
-
-@pytest.fixture
-async def neighbour(driver: Driver) -> AsyncGenerator[Tools]:
-    """The tools of another sandbox; whatever happened, they work at the end."""
-    made = await driver.create(SandboxSpec(id="neighbour"))
-    await made.claim(env={})
-    async with tools(made) as inside:
-        yield inside
-        assert await inside.bash("echo well") == ("well", False)
+def limits() -> Limits:
+    return SMALL
 
 
 @pytest.mark.probe(52)

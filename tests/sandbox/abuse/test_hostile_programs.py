@@ -69,7 +69,9 @@ async def test_a_refusal_is_told_in_its_own_words_but_not_all_of_them(run_inside
 
 @pytest.mark.probe(77)
 async def test_descriptors_that_are_sent_along_are_not_taken(run_inside: Make):
-    cell = await run_inside(hostile.SENDS_DESCRIPTORS).create(SandboxSpec(id="one"))
+    driver = run_inside(hostile.SENDS_DESCRIPTORS)
+    await driver.probe()  # what watches sandboxes runs from here on
+    cell = await driver.create(SandboxSpec(id="one"))
     before = open_descriptors()
     await cell.claim(env={})
     with anyio.fail_after(DEADLINE):

@@ -40,13 +40,6 @@ OUTSIDE = ("out", "dangling", "away/passwd", "up/etc/passwd", "proc/environ", "r
 
 
 @pytest.fixture
-async def sandbox(driver: Driver) -> Sandbox:
-    made = await driver.create(SandboxSpec(id="one"))
-    await made.claim(env={})
-    return made
-
-
-@pytest.fixture
 async def inside(sandbox: Sandbox) -> AsyncGenerator[Tools]:
     """The tools of a sandbox in which the scene is set."""
     assert await run_python(sandbox, SCENE) == "done\n"

@@ -90,6 +90,7 @@ def _approvals() -> None:
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("expires_at", sa.BigInteger()),
         sa.Column("decided_at", sa.BigInteger()),
+        sa.Column("notify_at", sa.BigInteger()),
         sa.PrimaryKeyConstraint("id", name=op.f("approvals_pkey")),
         sa.UniqueConstraint("session", "event", name=op.f("approvals_session_event_key")),
         sa.ForeignKeyConstraint(
@@ -140,7 +141,6 @@ def _audit() -> None:
         sa.Column("mac", sa.LargeBinary(), nullable=False),
         sa.Column("sent", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("chain", "n", name=op.f("audit_pkey")),
-        sa.UniqueConstraint("id", name=op.f("audit_id_key")),
     )
     op.create_index(op.f("audit_by_at_id"), "audit", ["at", "id"])
     op.create_index(
@@ -155,7 +155,15 @@ def _audit() -> None:
         sa.Column("chain", sa.Text(), nullable=False),
         sa.Column("n", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("mac", sa.LargeBinary(), nullable=False),
+        sa.Column("signed", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("chain", name=op.f("audit_heads_pkey")),
+    )
+    op.create_index(
+        "audit_heads_unsigned",
+        "audit_heads",
+        ["chain"],
+        sqlite_where=sa.text("n > signed"),
+        postgresql_where=sa.text("n > signed"),
     )
     op.create_table(
         "audit_checkpoints",
