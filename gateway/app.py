@@ -19,6 +19,7 @@ from gateway.clock import Clock, SystemClock
 from gateway.config import Config
 from gateway.errors import StartError
 from gateway.expiry import Expiry
+from gateway.export import Export
 from gateway.loop.runner import Workshop
 from gateway.loop.wake import Wake
 from gateway.model.catalogue import Catalogue
@@ -34,6 +35,7 @@ from gateway.policy.audit import Redaction
 from gateway.policy.judge import Judge
 from gateway.rulebook import Rulebook
 from gateway.sandboxes import open_sandboxes
+from gateway.sinks import open_sinks
 from gateway.store.blobs import Blobs, DiskBlobs
 from gateway.store.lock import locked
 from gateway.store.shelf import Shelf
@@ -81,6 +83,8 @@ async def build(
     clock = SystemClock()
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(_store(config, clock))
+        export = Export(store.audit, clock, config.audit, open_sinks(config.audit))
+        await stack.enter_async_context(export.running())
         blobs = await stack.enter_async_context(_blobs(config))
         shelf = Shelf(store, blobs, clock, config.files)
         await stack.enter_async_context(shelf.swept())
@@ -95,12 +99,12 @@ async def build(
             sandboxes.connections,
             sandboxes.web,
             servers=servers or NoServers(),
-            law=Law(rulebook, clock),
+            law=Law(rulebook, clock, lambda: export.refusal),
             judge=_judge(config, model),
             deadline=config.sandbox.call_seconds,
         )
-        reading = WithFiles(model, store, shelf, clock)
-        wake = Wake(_workshop(config, store, clock, reading, gate, rulebook, sandboxes.connections))
+        reader = WithFiles(model, store, shelf, clock)
+        wake = Wake(_workshop(config, store, clock, reader, gate, rulebook, sandboxes.connections))
         gateway = Gateway(
             config=config,
             store=store,
@@ -118,9 +122,8 @@ async def build(
             discard=sandboxes.connections.discard,
             groups_of=lambda actor: rulebook.rules.user(id=actor, kind="user").groups,
         )
-        await stack.enter_async_context(wake.running())
-        await stack.enter_async_context(Expiry(gateway.intake).running())
-        await stack.enter_async_context(_notices(gateway))
+        for running in (wake.running(), Expiry(gateway.intake).running(), _notices(gateway)):
+            await stack.enter_async_context(running)
         yield App(gateway=gateway, model=_describe(config), sandbox=sandboxes.capabilities)
 
 

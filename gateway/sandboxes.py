@@ -31,6 +31,7 @@ from gateway.tools.recipe import find_system
 from gateway.tools.repository import Checkouts
 from gateway.tools.search import engine
 from gateway.tools.uploads import Uploads
+from gateway.tools.usage import Usage
 from gateway.tools.web import Web
 from gateway.vault.seal import Seal
 from sandbox.bubblewrap import BubblewrapDriver, Settings
@@ -70,8 +71,9 @@ async def open_sandboxes(
         place = await anyio.to_thread.run_sync(_find_place, config.data_dir)
         registries = Registries(notes=notes())
         checkouts = Checkouts(store, seal, seconds=config.sandbox.clone_seconds)
+        use = Usage(store, clock).record
         network = Network(
-            config.egress, registries, directory=place / "network", token=checkouts.token
+            config.egress, registries, directory=place / "network", token=checkouts.token, use=use
         )
         await stack.enter_async_context(network.running())
         builder = _make_builder(
@@ -81,7 +83,7 @@ async def open_sandboxes(
         uploads = await anyio.to_thread.run_sync(
             Uploads, place / "incoming", store, shelf.blobs, clock
         )
-        reach = Reach(engine(config.web))
+        reach = Reach(engine(config.web), use)
         connections = Connections(
             driver,
             Attic(driver, store, shelf.blobs, clock, _terms(config, capabilities.driver)),

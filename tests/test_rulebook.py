@@ -232,9 +232,11 @@ async def test_a_directory_that_never_settles_is_refused(
 ):
     book = await opened(store, policies)
     numbers = itertools.count()
-    monkeypatch.setattr(
-        "gateway.rulebook.read_directory", lambda _: {"all.cedar": str(next(numbers))}
-    )
+
+    def read(_directory: Path) -> dict[str, str]:
+        return {"all.cedar": str(next(numbers))}
+
+    monkeypatch.setattr("gateway.rulebook.read_directory", read)
     assert "changes all the time" in (await book.reload()).problems[0]
 
 

@@ -204,7 +204,13 @@ def diff_policies(old: Path, new: Path, as_json: bool) -> None:
 
 @policy.command("replay")
 @_directory("directory")
-@click.option("--last", type=click.IntRange(1, 100_000), default=1000, show_default=True)
+@click.option(
+    "--last",
+    type=click.IntRange(1, 100_000),
+    default=1000,
+    show_default=True,
+    help="How many decisions.",
+)
 @data_dir_option
 @config_option
 @json_option

@@ -7,6 +7,7 @@ Everything else may be either way, each on its own, so it may say yes where ther
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import TypeAlias
 
 from cedarpy import pst
@@ -232,9 +233,10 @@ def _clash(one: Pattern, other: Pattern) -> bool:
 
 
 def _parts(one: Pattern, other: Pattern) -> bool:
-    for here, there in zip(one, other, strict=False):
-        if isinstance(here, pst.Wildcard) or isinstance(there, pst.Wildcard):
-            return False
-        if here != there:
-            return True
-    return False
+    """Whether two patterns differ before the first wildcard of either."""
+    pairs = takewhile(_are_plain, zip(one, other, strict=False))
+    return any(here != there for here, there in pairs)
+
+
+def _are_plain(pair: tuple[pst.PatternElem, pst.PatternElem]) -> bool:
+    return not any(isinstance(each, pst.Wildcard) for each in pair)

@@ -56,7 +56,7 @@ def to_formula(expr: pst.Expr, world: World) -> Formula:
 def _formula(expr: pst.Expr) -> Formula:
     match expr:
         case pst.BoolLit() | pst.Like():
-            return expr.value if isinstance(expr, pst.BoolLit) else Matches(expr.base, expr.pattern)
+            return expr.value if isinstance(expr, pst.BoolLit) else _match(expr)
         case pst.UnaryOp("not", arg):
             return Not(_formula(arg))
         case pst.IfThenElse(cond, then_expr, else_expr):
@@ -71,6 +71,14 @@ def _formula(expr: pst.Expr) -> Formula:
             return Free(expr) if found is None else found
         case _:
             return Free(expr)
+
+
+def _match(expr: pst.Like) -> Formula:
+    """A pattern without wildcards is a text."""
+    plain = [each.value for each in expr.pattern if isinstance(each, pst.Char)]
+    if len(plain) == len(expr.pattern):
+        return Equals(expr.base, "".join(plain))
+    return Matches(expr.base, expr.pattern)
 
 
 def _comparison(op: pst.BinaryOpName, left: pst.Expr, right: pst.Expr) -> Formula | None:

@@ -38,6 +38,7 @@ _CUSTOM = Decision("allow", "tool:custom", None)
 """A client runs them, so they are never subject to policies (spec/core 2.7.3)."""
 _UNANSWERED = Decision("deny", "answer:missing", None)
 _DENIED = Decision("deny", "log:deny", None)
+_HELD = Decision("deny", "audit:undelivered", None)
 
 
 class Gate:
@@ -120,6 +121,8 @@ class Gate:
         elif call.denied and decided.decision.outcome == "allow":
             decided = replace(decided, decision=_DENIED)
         tool = decided.tool
+        if tool is not None and decided.decision.outcome == "allow" and self._law.held(tool):
+            decided = replace(decided, decision=_HELD)
         if tool is None or decided.decision.outcome != "allow":
             return Refused(decided=decided, result=failure(_refusal(decided)))
         if call.broken:
@@ -127,8 +130,6 @@ class Gate:
             return Refused(decided=decided, result=failure(text))
         if tool.place == "client":
             return Client(decided=decided)
-        if held := self._law.held(tool):
-            return Refused(decided=decided, result=failure(f"{tool.name}: {held}"))
         return Admitted(decided=decided, tool=tool)
 
     def _decide(self, call: Call, catalog: Catalog, standing: Standing) -> Decided:
@@ -243,19 +244,16 @@ def _wants_judge(decided: Decided) -> bool:
 
 
 def _refusal(decided: Decided) -> str:
-    call, decision, judgement = decided.call, decided.decision, decided.judgement
+    call, judgement = decided.call, decided.judgement
     name = decided.tool.name if decided.tool else call.name
-    match decision.rule:
-        case "tool:unknown":
-            return f"There is no tool named {name}."
-        case "tool:disabled":
-            return f"The tool {name} is not enabled for this agent."
-        case "answer:deny":
-            why = f": {call.reason}" if call.reason else "."
-            return f"The user denied this call to {name}{why}"
-        case "enterprise:unjudgeable" if judgement and judgement.ruling:
-            return f"The call to {name} was denied by policy: {judgement.ruling.problem}."
-        case "answer:missing":
-            return f"The call to {name} has no approval that still holds; it may be made again."
-        case _:
-            return f"Permission to use the tool {name} was denied."
+    why = f": {call.reason}" if call.reason else "."
+    problem = judgement.ruling.problem if judgement and judgement.ruling else ""
+    texts = {
+        "tool:unknown": f"There is no tool named {name}.",
+        "tool:disabled": f"The tool {name} is not enabled for this agent.",
+        "answer:deny": f"The user denied this call to {name}{why}",
+        "answer:missing": f"The call to {name} has no approval that still holds; call it again.",
+        "enterprise:unjudgeable": f"The call to {name} was denied by policy: {problem}.",
+        "audit:undelivered": f"{name} cannot run now: it could not be put on record. Try later.",
+    }
+    return texts.get(decided.decision.rule, f"Permission to use the tool {name} was denied.")

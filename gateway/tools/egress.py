@@ -22,6 +22,7 @@ from gateway.policy import network, repository
 from gateway.policy.repository import Repository
 from gateway.registries import RELEARN_SECONDS, Registries
 from gateway.settings import Egress as EgressSettings
+from gateway.tools.usage import Use
 from sandbox.contract import RELAY_PORT, Mount, Sandbox
 from sandbox.egress.address import BadHost, normalise
 from sandbox.egress.dial import LookUp, look_up
@@ -73,10 +74,12 @@ class Network:
         directory: Path,
         look_up: LookUp = look_up,
         token: Tokens | None = None,
+        use: Use | None = None,
     ) -> None:
         """`directory` will hold the files that sandboxes are shown; users of them can reach it.
 
-        `token` tells the token of a repository by the id of its resource, as it is now.
+        `token` tells the token of a repository by the id of its resource, as it is now; `use` is
+        told before one is attached.
 
         Raises:
             StartError: A host in the settings is none.
@@ -86,6 +89,7 @@ class Network:
         self._directory = directory
         self._look_up = look_up
         self._token = token
+        self._use = use
         self._private = [_pattern(each) for each in settings.allowed_private_hosts]
         self._facts: dict[str, Facts] = {}
         self._others: dict[str, EgressRules] = {}
@@ -211,18 +215,21 @@ class Network:
             return request
         route = repository.route(facts.repositories, request)
         if route is not None and route.resources:
-            return repository.with_token(route.request, await self._find_token(route.resources))
+            token = await self._find_token(owner, route.resources, route.request.server)
+            return repository.with_token(route.request, token)
         meant = route.request if route is not None else request
         verdict = await self._judge(facts, meant.server)
         if not verdict.allowed:
             raise Denied(verdict.rule)
         return meant
 
-    async def _find_token(self, resources: Sequence[str]) -> str | None:
+    async def _find_token(self, owner: str, resources: Sequence[str], target: Target) -> str | None:
         if self._token is None:
             return None
         for resource in resources:
             if (token := await self._token(resource)) is not None:
+                if self._use is not None:
+                    await self._use(owner, resource, target)
                 return token
         return None
 

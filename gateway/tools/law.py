@@ -56,10 +56,9 @@ class Law:
             return tool.facts
         return replace(tool.facts, server=self.rulebook.rules.kind(tool.url))
 
-    def held(self, tool: Tool) -> str:
-        """Why a call must not run now although it may; empty if it can."""
-        missing = self.undelivered()
-        return "" if not missing or self.labels(tool).read_only else missing
+    def held(self, tool: Tool) -> bool:
+        """Whether a call that may run must wait until audit records are delivered again."""
+        return bool(self.undelivered()) and not self.labels(tool).read_only
 
     def labels(self, tool: Tool) -> ToolLabels:
         """What the tool does to the session that calls it."""

@@ -13,6 +13,7 @@ from typing import TypeAlias
 from gateway.policy.domains import Domains
 from gateway.policy.network import MAIL
 from gateway.tools.search import Engine
+from gateway.tools.usage import Use
 from sandbox.egress.rules import HTTP, Denied, Request, Target, Verdict
 
 
@@ -52,8 +53,10 @@ _NOTHING = Verdict(False, "web:not_needed")
 class Reach:
     """The `EgressRules` of web sandboxes."""
 
-    def __init__(self, engine: Engine | None) -> None:
+    def __init__(self, engine: Engine | None, use: Use | None = None) -> None:
+        """`use` is told before the search engine's key is attached."""
         self.engine = engine
+        self._use = use
         self._needs: dict[str, list[Need]] = {}
 
     @contextmanager
@@ -86,6 +89,8 @@ class Reach:
             raise Denied("web_search:not_running")
         if engine.credential is None:
             return request
+        if self._use is not None:
+            await self._use(owner, "web_search", request.target)
         name, value = (word.encode("latin-1") for word in engine.credential)
         others = tuple(header for header in request.headers if header[0] != name)
         scheme = "https" if engine.base.scheme == "https" else "http"

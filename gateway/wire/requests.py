@@ -145,6 +145,9 @@ ALL = {
     "worker_update": WORKER_UPDATE,
     "place_add": PLACE_ADD,
     "approval_answer": APPROVAL_ANSWER,
+    "switch_throw": SWITCH_THROW,
+    "switch_lift": SWITCH_LIFT,
+    "enforcement": ENFORCEMENT,
 }
 
 

@@ -47,7 +47,7 @@ def test_a_key_without_the_scope_is_told_which_one_it_needs(gateway: Running, te
         ({"organization:admin"}, "organization:admin", "organization:read"),
         ({"*", "audit:admin"}, "audit:admin", "organization:admin"),
     ],
-    ids=str,
+    ids=lambda words: " ".join(sorted(words)) if isinstance(words, set) else str(words),
 )
 def test_scopes_allow_what_they_name(granted: set[str] | None, allowed: str, refused: str):
     given = None if granted is None else frozenset(granted)

@@ -12,6 +12,7 @@ from typing import Any
 import anyio
 import pytest
 from anthropic import AsyncAnthropic
+from httpx2 import AsyncClient
 
 from gateway.store.store import DATABASE
 from tests.e2e import script, serving
@@ -122,6 +123,24 @@ async def test_an_agent_works_with_a_private_repository_as_usual(
     assert said.endswith(host.url("private"))
     assert host.head("private", "main") == "from inside"
     assert errors(events) == []
+
+
+async def test_each_use_of_the_token_is_on_record(
+    client: AsyncAnthropic, host: GitHost, server: Server
+):
+    before = len(host.heard)
+    talk = await begin(client, attach(host, "private", TOKEN))
+    await talk.turn("push")
+    resource = (await talk.state()).resources[0].id
+    headers = {"authorization": f"Bearer {serving.KEY}"}
+    asked: dict[str, Any] = {"session": talk.id, "kind": "credential", "limit": 1000}
+    async with AsyncClient(base_url=server.url, headers=headers) as http:
+        found = await http.get("/wharfkeep/v1/audit", params=asked)
+    used = [record["body"]["credential"] for record in found.json()["data"]]
+    sent = [credential for _, credential in host.heard[before:] if credential is not None]
+    assert used == [resource] * len(sent)
+    assert used != []
+    assert TOKEN not in found.text
 
 
 @requirement("resources:token:write-only")
