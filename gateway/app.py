@@ -184,6 +184,7 @@ async def _store(config: Config, clock: Clock) -> AsyncGenerator[Store]:
         config.store.url,
         config.data_dir,
         audit_key=key,
+        share_key=config.audit.key_file is None,
         clock=clock,
         synchronous=config.store.synchronous,
         pool=config.store.pool,

@@ -72,6 +72,7 @@ def in_store(config: "Config", work: "Callable[[Store], Awaitable[T]]") -> T:
             clock=SystemClock(),
             serving=False,
             audit_key=audit_key(config.data_dir, config.audit.key_file),
+            share_key=config.audit.key_file is None,
         )
         try:
             return await work(store)

@@ -98,7 +98,7 @@ class Enterprise:
 
     def reachable(self, tool: ToolFacts, facts: Facts) -> bool:
         """Whether some call of the tool could be allowed or asked; False only if none could."""
-        return self.outcomes(tool, facts) != {"deny"}
+        return not self.outcomes(tool, facts) <= {"deny"}
 
     def _find_outcomes(
         self, tool: ToolFacts, agent: AgentFacts, user: UserFacts, server: ServerFacts

@@ -31,7 +31,8 @@ class AuditSettings(Section):
     """The audit trail, and where it is sent."""
 
     key_file: Path | None = None
-    """The key of the chain, shared by gateways on one database; else one in the data directory."""
+    """The key of the chains. Without one it is made, in the data directory; on PostgreSQL it is in
+    the database too, for the other gateways, and who may write there can then forge records."""
     redact: list[str] = []
     """Names of arguments that are never written down, besides those that look secret."""
     file: Path | None = None

@@ -82,6 +82,12 @@ class Backlog:
     """When the oldest of them was written."""
 
 
+_LEAVE_KEY = Hot(
+    text("INSERT INTO audit_keys (id, key) VALUES (1, :key) ON CONFLICT (id) DO NOTHING")
+)
+_FIND_KEY = Hot(text("SELECT key FROM audit_keys WHERE id = 1"))
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class Audit:
     """The audit trail of all workspaces.
@@ -212,6 +218,14 @@ def check_key(tx: Tx, key: bytes) -> None:
         raise StartError(
             "the audit trail was written with another key: put back the audit.key that was"
         )
+
+
+def shared_key(tx: Tx, key: bytes) -> bytes:
+    """The key that gateways share through their database: the first one's, or else this one."""
+    tx.run(_LEAVE_KEY, {"key": key})
+    row = tx.run(_FIND_KEY, {}).fetchone()
+    assert row is not None, "it was left just now"
+    return bytes(row[0])
 
 
 def needed(key: bytes | None) -> bytes:

@@ -16,7 +16,7 @@ from gateway.store.agents import Agents
 from gateway.store.approvals import Approvals
 from gateway.store.archives import Archives
 from gateway.store.attachments import Attachments
-from gateway.store.audit import Audit, check_key
+from gateway.store.audit import Audit, check_key, shared_key
 from gateway.store.builds import Builds
 from gateway.store.bus import Bus
 from gateway.store.deeds import Recorder
@@ -90,6 +90,7 @@ async def open_store(
     pool: int = 16,
     serving: bool = True,
     audit_key: bytes | None = None,
+    share_key: bool = False,
 ) -> Store:
     """Open the store, made or migrated first if need be.
 
@@ -102,13 +103,17 @@ async def open_store(
         serving: Whether this process will run sessions. Only one such process may have a SQLite
             data directory; others, such as a command that adds a key, may come beside it.
         audit_key: 32 bytes (`gateway.vault.keyfile`); without them no audit record can be written.
+        share_key: PostgreSQL: leave `audit_key` in the database for other gateways, or take the one
+            that another has left there.
 
     Raises:
         StartError: The directory or the database cannot be used, or somebody else serves it, or
             the audit trail has another key.
     """
     if url:
-        return await _open_postgres(url, pool, clock, audit_key, serving=serving)
+        return await _open_postgres(
+            url, pool, clock, audit_key, share_key=share_key, serving=serving
+        )
     return await _open_sqlite(data_dir, clock, synchronous, audit_key, serving=serving)
 
 
@@ -150,7 +155,7 @@ def _assemble(  # noqa: PLR0917 - what differs between the two databases, and no
 
 
 async def _open_postgres(
-    url: str, pool: int, clock: Clock, audit_key: bytes | None, *, serving: bool
+    url: str, pool: int, clock: Clock, audit_key: bytes | None, *, share_key: bool, serving: bool
 ) -> Store:
     try:
         import psycopg
@@ -160,18 +165,21 @@ async def _open_postgres(
     except ImportError as error:
         raise StartError("PostgreSQL needs psycopg: install wharfkeep[postgres]") from error
 
-    def prepare(tx: Tx) -> None:
+    def prepare(tx: Tx) -> bytes | None:
         bring_up(tx)
         add_default_workspace(tx, clock)
-        if audit_key is not None:
-            check_key(tx, audit_key)
+        key = audit_key
+        if key is not None:
+            key = shared_key(tx, key) if share_key else key
+            check_key(tx, key)
+        return key
 
     owner = clock.new_id("gtw")
     try:
         async with AsyncExitStack() as opened:
             db = PostgresDatabase(url, pool=pool)
             opened.push_async_callback(db.aclose)
-            await db.write(prepare)
+            key = await db.write(prepare)
             turn = SharedTurn(url, AUDIT_TURN)
             opened.push_async_callback(turn.aclose)
             presence = Presence(url, owner=owner, started_at=clock.now())
@@ -184,7 +192,7 @@ async def _open_postgres(
     bus = Bus[Any](presence.relay if serving else None)
     presence.hear(bus.nudge)
     leases = SharedLeases(db, clock, owner, presence.lost)
-    return _assemble(db, leases, bus, clock, Audit(db, audit_key, turn), close)
+    return _assemble(db, leases, bus, clock, Audit(db, key, turn), close)
 
 
 def _one_line(error: Exception) -> str:

@@ -4,10 +4,9 @@ from typing import Any
 
 import anthropic
 import pytest
-from anthropic import Anthropic
+from anthropic import Anthropic, NotFoundError
 
 from tests.api.building import make_environment, make_session
-from tests.gateway import Running
 from tests.ledger.requirement import requirement
 
 FILE = {"type": "file", "file_id": "file_01none"}
@@ -209,12 +208,12 @@ def test_a_session_has_at_most_500_files(client: Anthropic):
 
 
 @requirement("files:session:deleted")
-def test_a_deleted_session_takes_its_copies_along(client: Anthropic, gateway: Running):
+def test_a_deleted_session_takes_its_copies_along(client: Anthropic):
     file = upload(client)
     session = make_session(client, resources=[{"type": "file", "file_id": file}])
-    directory = gateway.call(gateway.gateway.mounts.directory, session.id)  # pyright: ignore[reportAttributeAccessIssue] - the mounts of a gateway that runs
-    assert [path.name for path in directory.path.iterdir()] == [file]
+    [copy] = client.beta.files.list(scope_id=session.id)
     client.beta.sessions.delete(session.id)
     assert list(client.beta.files.list(scope_id=session.id)) == []
     assert [found.id for found in client.files.list()] == [file]
-    assert not directory.path.exists()
+    with pytest.raises(NotFoundError):
+        client.beta.files.retrieve_metadata(copy.id)

@@ -72,9 +72,7 @@ def test_a_removed_users_key_stops_within_a_second(
 
 
 @requirement("organization:accounts:lifecycle")
-def test_an_account_is_made_changed_and_archived(
-    admin: Anthropic, word: str, tenant: Tenant
-):
+def test_an_account_is_made_changed_and_archived(admin: Anthropic, word: str, tenant: Tenant):
     accounts = admin.beta.organization.service_accounts
     made = accounts.create(name=word)
     assert made.id.startswith("svac_01")

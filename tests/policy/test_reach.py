@@ -21,7 +21,9 @@ REFUND = ToolFacts(server="pay", name="refund", digest="d")
 PAID = shop.tool("pay.refund", "money", required="cents", cents="integer", charge="string")
 VOCABULARY = Vocabulary(tools=[PAID], attributes={"refund_limit_cents": "Long"})
 
-CENTS = range(-1, 6)
+LIMIT = 50_000
+"""The user's own."""
+CENTS = (*range(-1, 6), LIMIT, LIMIT + 1)
 CHARGES = (None, "a", "b", "c", "ab", "bab")
 NOTES = (False, True)
 OUTCOMES = ("allow", "ask", "deny")

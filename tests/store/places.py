@@ -36,7 +36,9 @@ class Place:
         finally:
             await store.aclose()
 
-    async def start(self, *, serving: bool = True, audit_key: bytes | None = AUDIT_KEY) -> Store:
+    async def start(
+        self, *, serving: bool = True, audit_key: bytes | None = AUDIT_KEY, share_key: bool = False
+    ) -> Store:
         return await open_store(
             self.url,
             self.data_dir,
@@ -44,6 +46,7 @@ class Place:
             pool=4,
             serving=serving,
             audit_key=audit_key,
+            share_key=share_key,
         )
 
 

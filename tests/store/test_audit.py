@@ -1,5 +1,6 @@
 """The audit trail: written with what it records, searched, verified, signed."""
 
+from contextlib import aclosing
 from dataclasses import replace
 
 import anyio
@@ -282,6 +283,18 @@ async def test_another_key_than_the_one_that_was_does_not_start(place: Place):
         await meddle(store, "UPDATE audit SET record = mac WHERE chain = 'gateway'")
     async with place.open() as store:
         assert [b.chain for b in await verified(store)] == ["gateway"]
+
+
+async def test_gateways_on_one_database_share_the_key_of_the_first(database: Place):
+    one = await database.start(audit_key=bytes(32), share_key=True)
+    other = await database.start(audit_key=bytes(range(32)), share_key=True, serving=False)
+    async with aclosing(one), aclosing(other):
+        await one.audit.write("gateway", [record("a")])
+        await other.audit.write("gateway", [record("b")])
+        assert one.audit.key == other.audit.key == bytes(32)
+        assert await verified(other) == []
+    with pytest.raises(StartError, match="another key"):
+        await database.start(audit_key=bytes(range(32)))
 
 
 async def test_a_record_that_nobody_can_read_any_more_is_still_shown(store: Store):

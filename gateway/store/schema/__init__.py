@@ -14,6 +14,7 @@ from gateway.store.schema.policy import (
     audit,
     audit_checkpoints,
     audit_heads,
+    audit_keys,
     policy_sets,
     switches,
 )
@@ -41,6 +42,7 @@ __all__ = [
     "audit",
     "audit_checkpoints",
     "audit_heads",
+    "audit_keys",
     "build_lines",
     "builds",
     "environments",

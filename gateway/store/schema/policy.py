@@ -95,6 +95,14 @@ Index(
     "audit_heads_unsigned", audit_heads.c.chain, sqlite_where=_unsigned, postgresql_where=_unsigned
 )
 
+# On a database that gateways share, the key of the chains, where no file of the operator holds it.
+audit_keys = Table(
+    "audit_keys",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("key", LargeBinary, nullable=False),
+)
+
 audit_checkpoints = Table(
     "audit_checkpoints",
     metadata,

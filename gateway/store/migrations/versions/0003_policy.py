@@ -166,6 +166,12 @@ def _audit() -> None:
         postgresql_where=sa.text("n > signed"),
     )
     op.create_table(
+        "audit_keys",
+        sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("key", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("audit_keys_pkey")),
+    )
+    op.create_table(
         "audit_checkpoints",
         sa.Column("n", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("at", sa.BigInteger(), nullable=False),
