@@ -10,7 +10,7 @@ import signal
 import threading
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,11 @@ from gateway.clock import Clock, rfc3339
 from gateway.errors import GatewayError, StartError
 from gateway.policy.bundle import CASES, DECIDES, digest_files, read_bundle, select_files
 from gateway.policy.cedar import PolicyInvalid
+from gateway.policy.decide import Outcome
 from gateway.policy.enterprise import Ruling
 from gateway.policy.facts import CallFacts, Facts, ToolFacts
+from gateway.policy.grants import Grants, Narrowing
+from gateway.policy.rules import RuleInvalid
 from gateway.policy.ruleset import Rules
 from gateway.settings.policy import PolicySettings
 from gateway.store.audit import AuditRecord
@@ -56,6 +59,8 @@ class Judgement:
     """False while enforcement is switched off: the ruling is recorded and decides nothing."""
     switch: str = ""
     """Why a kill switch stops the call; empty if none does."""
+    session: Outcome = "allow"
+    """What the session's own rules leave of it, whoever is enforced."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +99,7 @@ class Rulebook:
         self._store = store
         self._clock = clock
         self._rules = Rules()
+        self._narrowing = Narrowing()
         self._loaded_at: int | None = None
         self._problems: tuple[str, ...] = ()
         self._broken: tuple[str, tuple[str, ...]] = ("", ())
@@ -115,7 +121,27 @@ class Rulebook:
             digest=rules.digest,
             enforced=self.switches.enforced(facts.now),
             switch=self.switches.stopping(call, facts),
+            session=self._left(call, facts),
         )
+
+    def check_grants(self, grants: Grants) -> None:
+        """Make sure that a session's rules can be followed.
+
+        Raises:
+            RuleInvalid: One is malformed, or matches no tool that there is; it is named.
+        """
+        if any(grants):
+            self._narrowing.policies(grants)
+
+    def _left(self, call: CallFacts, facts: Facts) -> Outcome:
+        grants = Grants(*facts.session.grants)
+        if not any(grants):
+            return "allow"
+        unanswered = replace(facts, approval=None)
+        try:
+            return self._narrowing.policies(grants).decide(call, unanswered).outcome
+        except RuleInvalid:  # what it names is not there any more
+            return "deny"
 
     def reachable(self, tool: ToolFacts, facts: Facts) -> bool:
         """Whether some arguments of the tool could be allowed or asked, now or later.
@@ -123,12 +149,19 @@ class Rulebook:
         Of the facts only who and what count: agent, user and server. It never hides what could be
         called; see `Enterprise.reachable` for what it may show all the same.
         """
-        if self.switches.stopping_tool(tool, facts):
+        if self.switches.stopping_tool(tool, facts) or not self._is_left(tool, facts):
             return False
         enterprise = self._rules.enterprise
         if enterprise is None or not self.switches.enforced(facts.now):
             return True
         return enterprise.reachable(tool, facts)
+
+    def _is_left(self, tool: ToolFacts, facts: Facts) -> bool:
+        grants = Grants(*facts.session.grants)
+        try:
+            return not any(grants) or self._narrowing.policies(grants).reachable(tool, facts)
+        except RuleInvalid:
+            return False
 
     def status(self) -> Status:
         """What is in force, and what is wrong with what is not."""
@@ -234,6 +267,9 @@ class Rulebook:
 
     def _swap(self, rules: Rules) -> None:
         before, self._rules = self._rules.digest, rules
+        self._narrowing = (
+            Narrowing(rules.enterprise.vocabulary) if rules.enterprise else Narrowing()
+        )
         self._loaded_at = self._clock.now()
         log.info("policies in force", digest=rules.digest, before=before)
         for warning in rules.warnings:

@@ -13,6 +13,7 @@ from gateway.api.definition import patched
 from gateway.clock import Clock, rfc3339
 from gateway.errors import InvalidRequest
 from gateway.model.price import Prices
+from gateway.policy.grants import ASK, DENY, read_grants
 from gateway.store.records import Change, Event, Locked, SessionRow, ThreadRow
 from gateway.wire import events, rules
 from gateway.wire.usage import seconds
@@ -53,6 +54,10 @@ class Update:
         if patch.get("metadata") is not None:
             body["metadata"] = patched(body["metadata"], patch["metadata"])
             rules.check_metadata(body["metadata"])
+            if read_grants(body["metadata"]) != read_grants(row.body["metadata"]):
+                raise InvalidRequest(
+                    f"metadata: {DENY} and {ASK} are what a session was made with, and stay"
+                )
         if "agent" in patch:
             check_resting(locked, "its agent cannot be changed")
             body["agent"] = snapshot.replaced(body["agent"], patch["agent"])

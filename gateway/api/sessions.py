@@ -13,6 +13,8 @@ from gateway.clock import rfc3339
 from gateway.errors import InvalidRequest, NotFound
 from gateway.loop import accept
 from gateway.loop.frame import Frame, of_event
+from gateway.policy.grants import read_grants
+from gateway.policy.rules import RuleInvalid
 from gateway.store.records import (
     Change,
     EnvironmentRow,
@@ -39,6 +41,7 @@ async def create(gateway: Gateway, call: ApiCall) -> Reply:
     environment = await _environment(gateway, call, params["environment_id"])
     taken = await snapshot.take(gateway.store.agents, call.workspace, params["agent"])
     snapshot.check_reach(taken.agent, environment.body["config"].get("networking"))
+    _check_grants(gateway, params.get("metadata") or {})
     attached = await resources.attached(gateway, call, params, environment.body["config"]["type"])
     if params.get("budget") is not None:
         budget.check_priced(taken.agent, gateway.prices)
@@ -56,6 +59,13 @@ async def create(gateway: Gateway, call: ApiCall) -> Reply:
     if inputs:
         gateway.wake.wake(row.id)
     return _reply(gateway, replace(row, queued=bool(inputs)))
+
+
+def _check_grants(gateway: Gateway, metadata: dict[str, str]) -> None:
+    try:
+        gateway.rulebook.check_grants(read_grants(metadata))
+    except RuleInvalid as error:
+        raise InvalidRequest(f"metadata: {error}") from error
 
 
 async def retrieve(gateway: Gateway, call: ApiCall) -> Reply:

@@ -16,6 +16,7 @@ from gateway.policy.facts import (
     Standing,
     UserFacts,
 )
+from gateway.policy.grants import read_grants
 from gateway.rulebook import Rulebook
 from gateway.store.approvals import ApprovalRow
 from gateway.store.people import PrincipalRow
@@ -201,6 +202,7 @@ class Acting:
                 label.removeprefix(_DATA) for label in conduct.labels if label.startswith(_DATA)
             ),
             spent_cents=conduct.cents + sum(under_way) + more_cents,
+            grants=read_grants(self.journal.session.body["metadata"]),
             calls_last_minute=max(recent - bool(but), 0),
         )
 

@@ -1,9 +1,9 @@
 """Whether a call may run: the one place where everything that has a say is heard.
 
 Four voices, each of which can only narrow what the others allow: kill switches, the agent's own
-toolsets (spec/core 2.8) with the judge of ``auto`` and a person's answer, and the enterprise's
-policies. Deny goes before ask, ask before allow. Pure: no clock, no I/O; whatever this module
-cannot decide is not allowed.
+toolsets (spec/core 2.8) with the judge of ``auto`` and a person's answer, the session's own rules,
+and the enterprise's policies. Deny goes before ask, ask before allow. Pure: no clock, no I/O;
+whatever this module cannot decide is not allowed.
 
 What an enterprise says shows on the wire as a verdict of ``auto``, whose reason codes are open.
 """
@@ -20,6 +20,8 @@ Answer: TypeAlias = Literal["allow", "deny"]
 
 ENTERPRISE = "enterprise_policy"
 """The ``reason_code`` of what the enterprise's policies say."""
+SESSION = "session_rules"
+"""That of what the session's own rules say."""
 _UNJUDGED = Verdict("ask", "indeterminate")
 """Without a judge there is no judgement, and that is an ask (spec/core 2.8)."""
 
@@ -37,6 +39,8 @@ class Hearing:
     a tool. What it means to the enterprise is part of `ruling`."""
     ruling: Ruling | None = None
     """The enterprise's; None where it has no policies, or they are not enforced."""
+    session: Outcome = "allow"
+    """What the session's own rules leave of it."""
     blocked: str = ""
     """The kill switch that stops the call."""
 
@@ -62,7 +66,8 @@ def decide(heard: Hearing) -> Decision:
         return Decision("deny", "tool:disabled", None)
     if heard.blocked:
         return Decision("deny", f"switch:{heard.blocked}", None)
-    own = _answered(_toolset(heard.permission, heard.verdict), heard.answer)
+    given = _given_up(_toolset(heard.permission, heard.verdict), heard.session)
+    own = _answered(given, heard.answer)
     return own if heard.ruling is None else _narrowed(own, heard.ruling)
 
 
@@ -74,6 +79,15 @@ def _toolset(permission: Permission, verdict: Verdict | None) -> Decision:
     judged = verdict or _UNJUDGED
     rule = f"policy:auto:{judged.outcome if verdict else 'no_judge'}"
     return Decision(judged.outcome, rule, _auto(judged.outcome, judged.reason))
+
+
+def _given_up(own: Decision, session: Outcome) -> Decision:
+    """What a session asks about is asked as the toolset would, and answered as that is."""
+    if session == "deny" and own.outcome != "deny":
+        return Decision("deny", "session:deny", _auto("deny", SESSION))
+    if session == "ask" and own.outcome == "allow":
+        return Decision("ask", "session:ask", _auto("ask", SESSION))
+    return own
 
 
 def _answered(own: Decision, answer: Answer | None) -> Decision:

@@ -85,6 +85,8 @@ class SessionFacts:
     spend_cap_cents: int = 0
     """0 means that there is no cap."""
     calls_last_minute: int = 0
+    grants: tuple[str, str] = ("", "")
+    """What it gave up when it was made (`gateway.policy.grants`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

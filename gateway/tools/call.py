@@ -149,6 +149,7 @@ class Gate:
                 verdict=call.verdict,
                 answer=call.answer,
                 ruling=judgement.ruling if judgement.enforced else None,
+                session=judgement.session,
                 blocked=judgement.switch,
             )
         )

@@ -127,9 +127,9 @@ def open_shop(folder: Path, script: Script, **config: Any) -> Generator[Shop]:
         yield Shop(running, policies / "shop.cedar", counter)
 
 
-async def begin(client: AsyncAnthropic) -> Conversation:
+async def begin(client: AsyncAnthropic, **session: Any) -> Conversation:
     """A session whose own toolset allows everything."""
     policy = {"permission_policy": {"type": "always_allow"}}
     tools = [{"type": "mcp_toolset", "mcp_server_name": "pay", "default_config": policy}]
     servers = [{"type": "url", "name": "pay", "url": URL}]
-    return await Conversation.begin(client, tools=tools, agent={"mcp_servers": servers})
+    return await Conversation.begin(client, tools=tools, agent={"mcp_servers": servers}, **session)

@@ -178,6 +178,29 @@ async def test_policies_that_changed_hold_for_the_next_call(shop: Shop, ann: Asy
     assert of(shown, "agent.mcp_tool_use")[-1].evaluated_permission == "allow"
 
 
+async def test_a_session_gives_up_what_it_does_not_need_and_keeps_to_it(
+    shop: Shop, ann: AsyncAnthropic
+):
+    talk = await begin(ann, metadata={"wharfkeep.deny": "mcp__desk__refund"})
+    shown = await talk.turn("small")
+    [use] = of(shown, "agent.mcp_tool_use")
+    assert use.evaluated_permission == "deny"
+    assert use.evaluation.evaluated_permission.reason_code == "session_rules"
+    assert shop.told() == ["mcp__pay__get_charge", "mcp__pay__read_note"]
+    with pytest.raises(BadRequestError, match="and stay"):
+        await ann.beta.sessions.update(talk.id, metadata={"wharfkeep.deny": ""})
+    with pytest.raises(BadRequestError, match="metadata: Sing: there is no such tool"):
+        await begin(ann, metadata={"wharfkeep.ask": "Sing"})
+
+
+async def test_what_a_session_asks_about_is_confirmed_as_usual(shop: Shop, ann: AsyncAnthropic):
+    talk = await begin(ann, metadata={"wharfkeep.ask": "mcp__desk__*"})
+    [use] = of(await talk.turn("small"), "agent.mcp_tool_use")
+    assert use.evaluated_permission == "ask"
+    await talk.turn(allow(use))
+    assert shop.counter.done == ["refunded 500 of ch_1"]
+
+
 async def test_the_model_is_told_of_the_tools_that_may_run(shop: Shop, ann: AsyncAnthropic):
     shop.change(
         "permit (principal is Agent, action, resource);",

@@ -133,6 +133,15 @@ def test_what_cannot_be_judged_is_denied() -> None:
     assert (decision.outcome, decision.rule) == ("deny", "enterprise:unjudgeable")
 
 
+def test_a_session_can_give_up_what_its_toolset_allows() -> None:
+    decision = decide(Hearing(permission=ALLOWED, session="deny"))
+    assert decision == Decision("deny", "session:deny", auto("deny", "session_rules"))
+    decision = decide(Hearing(permission=ALLOWED, session="ask"))
+    assert decision == Decision("ask", "session:ask", auto("ask", "session_rules"))
+    assert decide(Hearing(permission=ALLOWED, session="ask", answer="allow")).outcome == "allow"
+    assert decide(Hearing(permission=ASKED, session="deny", answer="allow")).outcome == "deny"
+
+
 def test_a_denial_of_the_toolset_is_shown_as_its_own() -> None:
     heard = Hearing(
         permission=JUDGED, verdict=Verdict("deny", "high_risk"), ruling=Ruling(outcome="deny")
@@ -149,6 +158,7 @@ hearings = st.builds(
     answer=st.sampled_from(["allow", "deny", None]),
     ruling=st.none() | st.builds(Ruling, outcome=st.sampled_from(["allow", "ask", "deny"])),
     blocked=st.sampled_from(["", "agent a"]),
+    session=st.sampled_from(["allow", "ask", "deny"]),
 )
 
 
@@ -161,6 +171,7 @@ def test_no_voice_widens_what_the_others_allow(heard: Hearing) -> None:
     without_enterprise = replace(heard, ruling=None)
     assert freedom(heard) <= freedom(without_enterprise)
     assert freedom(heard) <= freedom(replace(heard, blocked=""))
+    assert freedom(heard) <= freedom(replace(heard, session="allow"))
     if heard.ruling is not None:
         assert freedom(heard) <= ["deny", "ask", "allow"].index(heard.ruling.outcome)
 
