@@ -163,6 +163,12 @@ class Running:
         self.call(partial(self._add_key, workspace, key, **fields))
         return Tenant(self.url, workspace, key)
 
+    def told(self) -> Sequence[str]:
+        """Which tools the model was last told about."""
+        model = self.gateway.model
+        assert isinstance(model, Attentive)
+        return model.told
+
     def administrator(self, **fields: Any) -> Tenant:
         """A key of the organization."""
         default = self.call(self.gateway.store.keys.default_workspace)

@@ -1,7 +1,7 @@
 """A shop with policies, people and a payment desk, as an operator would set it up."""
 
 import json
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ from gateway.store.members import MemberRow
 from gateway.store.people import PrincipalRow
 from tests.e2e.conversation import Conversation
 from tests.gate.counter import URL, Counter
-from tests.gateway import Attentive, Running, Tenant, serve
+from tests.gateway import Running, Tenant, serve
 
 POLICIES = """
 @id("agents") permit (principal is Agent, action, resource);
@@ -99,12 +99,6 @@ class Shop:
         self.policies.write_text(text.replace(old, new), encoding="utf-8")
         self.running.call(self.running.gateway.rulebook.reload)
 
-    def told(self) -> Sequence[str]:
-        """Which tools the model was last told about."""
-        model = self.running.gateway.model
-        assert isinstance(model, Attentive)
-        return model.told
-
     def audit(self, session: str) -> list[Mapping[str, Any]]:
         """What the audit trail says of a session, oldest first."""
         with self.running.administrator().raw() as http:
@@ -114,15 +108,17 @@ class Shop:
 
 
 @contextmanager
-def open_shop(folder: Path, script: Script, **config: Any) -> Generator[Shop]:
-    """Open the shop in an empty directory."""
+def open_shop(
+    folder: Path, script: Script, *, audit: Mapping[str, Any] | None = None
+) -> Generator[Shop]:
+    """Open the shop in an empty directory; `audit` are settings of its audit trail."""
     counter, policies = Counter(), folder / "policies"
     policies.mkdir()
     (policies / "shop.cedar").write_text(POLICIES, encoding="utf-8")
     (policies / "vocabulary.toml").write_text(VOCABULARY, encoding="utf-8")
     listed = anyio.run(counter.list_tools, "", "desk", URL)
     (policies / "desk.json").write_text(json.dumps({"tools": listed}), encoding="utf-8")
-    settings = {"policy": {"directory": policies, **config}}
+    settings = {"policy": {"directory": policies}, "audit": audit or {}}
     with serve(folder / "data", settings, script, counter) as running:
         yield Shop(running, policies / "shop.cedar", counter)
 

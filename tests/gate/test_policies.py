@@ -186,7 +186,7 @@ async def test_a_session_gives_up_what_it_does_not_need_and_keeps_to_it(
     [use] = of(shown, "agent.mcp_tool_use")
     assert use.evaluated_permission == "deny"
     assert use.evaluation.evaluated_permission.reason_code == "session_rules"
-    assert shop.told() == ["mcp__pay__get_charge", "mcp__pay__read_note"]
+    assert shop.running.told() == ["mcp__pay__get_charge", "mcp__pay__read_note"]
     with pytest.raises(BadRequestError, match="and stay"):
         await ann.beta.sessions.update(talk.id, metadata={"wharfkeep.deny": ""})
     with pytest.raises(BadRequestError, match="metadata: Sing: there is no such tool"):
@@ -208,7 +208,7 @@ async def test_the_model_is_told_of_the_tools_that_may_run(shop: Shop, ann: Asyn
     )
     talk = await begin(ann)
     await talk.turn("look")
-    assert shop.told() == ["mcp__pay__get_charge", "mcp__pay__read_note"]
+    assert shop.running.told() == ["mcp__pay__get_charge", "mcp__pay__read_note"]
 
 
 async def test_a_session_that_has_read_strangers_stays_one(shop: Shop, ann: AsyncAnthropic):
