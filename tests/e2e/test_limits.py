@@ -19,7 +19,7 @@ _RESTART = call("bash", restart=True)
 _FILLS = 'for i in $(seq 999); do head -c 16M /dev/zero > "$i"; sleep 0.1; done'
 _MANY = 'python3 -c "for i in range(10**6): open(str(i), chr(119))"'
 _EATS = 'python3 -c "x = []\nwhile True: x.append(bytearray(8 << 20))"'
-_FORKS = "bomb() { bomb | bomb & }; bomb"
+_FORKS = "bomb() { bomb | bomb & }; while :; do bomb; done"
 _DEAF = "trap '' TERM INT HUP; while :; do :; done"
 _SPINS = "for i in 1 2 3 4 5 6 7 8; do (while :; do :; done) & done; echo spinning"
 _LARGE = "head -c 40M /dev/zero > large"

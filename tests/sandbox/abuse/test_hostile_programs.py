@@ -35,6 +35,7 @@ async def test_a_program_that_breaks_the_protocol_loses_its_sandbox(
     run_inside: Make, bubblewrap: BubblewrapDriver, data_dir: Path, program: str
 ):
     other = await bubblewrap.create(SandboxSpec(id="other"))
+    await bubblewrap.probe()  # what watches its sandboxes runs from here on
     before = open_descriptors()
     driver = run_inside(program)
     try:
