@@ -129,7 +129,7 @@ class Cell:
 
     async def claim(self, *, env: Mapping[str, str]) -> None:
         with self._deadline("claim"):
-            await self._switchboard.claim(env)
+            await self._switchboard.claim(env, output=self.limits.output)
 
     async def open(
         self,

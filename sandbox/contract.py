@@ -34,7 +34,9 @@ EGRESS_NAME = "egress"
 UPLOADS = "/mnt/session/uploads"
 RELAY_PORT = 3128
 
-Enforcement: TypeAlias = Literal["cgroup-v2", "cgroup-v1", "rlimit", "watchdog", "tmpfs", "none"]
+Enforcement: TypeAlias = Literal[
+    "cgroup-v2", "cgroup-v1", "rlimit", "watchdog", "tmpfs", "tool server", "none"
+]
 
 Requirement: TypeAlias = Literal[
     "own_uid", "memory", "processes", "cpu", "disk", "kernel_isolation"
@@ -88,6 +90,8 @@ class Limits:
     """Bytes of the writable layer, as they are allocated: holes in files cost nothing."""
     files: int = 1_000_000
     """Files and directories of the writable layer."""
+    output: int = 100 * 1024
+    """Bytes of what one shell command writes that its caller is shown: the last ones."""
 
 
 @dataclass(frozen=True, slots=True)

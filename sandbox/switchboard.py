@@ -106,8 +106,10 @@ class Switchboard:
         self.end()
         self._listener.close()
 
-    async def claim(self, env: Mapping[str, str]) -> None:
-        """Send the session's environment and wait until it is taken over.
+    async def claim(self, env: Mapping[str, str], *, output: int) -> None:
+        """Send the session's environment, and how much of a command's output is kept, in bytes.
+
+        Waits until they are taken over.
 
         Raises:
             SandboxGone: The sandbox went away.
@@ -116,7 +118,7 @@ class Switchboard:
         if self._claim is not None:
             raise SandboxError("the sandbox is claimed already")
         self._claim = _Wanted()
-        await self._tell({"claim": {"env": dict(env)}})
+        await self._tell({"claim": {"env": dict(env), "output": output}})
         await self._claim.decided.wait()
         if self._claim.error:
             raise SandboxError(self._claim.error)

@@ -6,6 +6,7 @@ import os
 import sys
 
 from toolservers.children import Children
+from toolservers.output import LIMIT
 from toolservers.paths import Roots
 from toolservers.schemas import TOOLSETS
 
@@ -35,6 +36,8 @@ class Host:
         self._inherited = inherited_env() if env is None else dict(env)
         self._claimed: dict[str, str] = {}
         self._shells: Shells | None = None
+        self.output = LIMIT
+        """Bytes of what one command writes that are kept."""
 
     @property
     def env(self) -> dict[str, str]:
@@ -49,9 +52,10 @@ class Host:
             self._shells = Shells(self)
         return self._shells
 
-    def claim(self, env: Mapping[str, str]) -> None:
+    def claim(self, env: Mapping[str, str], output: int = LIMIT) -> None:
         """From now on children have `env` as well; running ones keep what they have."""
         self._claimed = dict(env)
+        self.output = output
 
     def python(self, module: str) -> list[str]:
         """The command that runs ``main()`` of one of this package's modules on its arguments."""

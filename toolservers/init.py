@@ -19,6 +19,7 @@ import threading
 from toolservers import relay, transfer
 from toolservers.children import find_program
 from toolservers.connection import Connection
+from toolservers.output import LIMIT
 from toolservers.paths import reason
 from toolservers.stream import LineReader, LineTooLong, LineWriter, write_all
 
@@ -93,8 +94,11 @@ class Init:
         raise BadOrder("unknown order")
 
     def _claim(self, claim: Any) -> None:
-        env = claim.get("env") if isinstance(claim, dict) else None
-        self._host.claim(_check_env(env))
+        claim = claim if isinstance(claim, dict) else {}
+        output = claim.get("output", LIMIT)
+        if type(output) is not int or output <= 0:
+            raise BadOrder("output is a number of bytes")
+        self._host.claim(_check_env(claim.get("env")), output)
         relay.start(os.path.join(os.path.dirname(self._path), relay.EGRESS_NAME))
         self._say({"claimed": True})
 

@@ -7,22 +7,24 @@ TRUNCATED = "[output truncated]\n"
 
 
 class Tail:
-    """Keeps the last `LIMIT` bytes of what it is given, in bounded memory."""
+    """Keeps the last `limit` bytes of what it is given, in bounded memory."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int = LIMIT) -> None:
         self.received = 0
+        self._limit = limit
         self._kept = bytearray()
 
     def add(self, chunk: bytes) -> None:
         self.received += len(chunk)
         self._kept += chunk
-        if len(self._kept) > 2 * LIMIT:  # cut rarely: each cut moves what is kept
-            del self._kept[:-LIMIT]
+        if len(self._kept) > 2 * self._limit:  # cut rarely: each cut moves what is kept
+            del self._kept[: -self._limit]
 
     def text(self) -> str:
         """The output without terminal escapes and final line feeds, marked if cut."""
-        text = strip_escapes(bytes(self._kept[-LIMIT:]).decode("utf-8", "replace")).rstrip("\n")
-        return TRUNCATED + text if self.received > LIMIT else text
+        kept = bytes(self._kept[-self._limit :]).decode("utf-8", "replace")
+        text = strip_escapes(kept).rstrip("\n")
+        return TRUNCATED + text if self.received > self._limit else text
 
     def last_line(self) -> str:
         """The last line with something on it, cut to 200 characters, to show to people."""

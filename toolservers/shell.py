@@ -54,6 +54,7 @@ class Shell:
             OSError: There is no bash, or no room for another process.
         """
         self._children = host.children
+        self._output_limit = host.output
         self._killed = False
         self._bell = Bell()
         self._text = os.memfd_create("command")
@@ -134,7 +135,7 @@ class Shell:
             raise ToolError(TERMINATED) from None
 
     def _wait(self, token: bytes, watch: Watch, call: Call) -> tuple[str, int]:
-        tail = Tail()
+        tail = Tail(self._output_limit)
         said = bytearray()
         while True:
             ready = watch.wait()

@@ -7,6 +7,9 @@ from pydantic import Field
 
 from gateway.settings.section import Bytes, Section
 
+MOST_OUTPUT = 4 * 1024**2
+"""It travels as one message."""
+
 
 class EnvironmentLimits(Section):
     """Limits of one environment's sandboxes; what is not set is as in ``sandbox``."""
@@ -27,6 +30,8 @@ class EnvironmentLimits(Section):
     """What one sandbox may write to disk."""
     files: Annotated[int, Field(gt=0)] | None = None
     """Files and directories that one sandbox may make."""
+    output: Annotated[Bytes, Field(le=MOST_OUTPUT)] | None = None
+    """What one shell command writes that the model is shown: the end of it."""
 
 
 class DockerSettings(Section):
@@ -68,6 +73,8 @@ class SandboxSettings(Section):
     """What one sandbox may write to disk."""
     files: Annotated[int, Field(gt=0)] = 1_000_000
     """Files and directories that one sandbox may make."""
+    output: Annotated[Bytes, Field(le=MOST_OUTPUT)] = 100 * 1024
+    """What one shell command writes that the model is shown: the end of it."""
     environments: dict[str, EnvironmentLimits] = {}
     """Other limits for the sandboxes of an environment, by its id or its name."""
     keep_free: Bytes = 1024**3

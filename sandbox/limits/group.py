@@ -247,6 +247,7 @@ def enforcement(
         "tmp": "tmpfs",
         "disk": seen,
         "files": seen,
+        "output": "tool server",
     }
 
 

@@ -20,6 +20,7 @@ from sandbox.contract import (
     SandboxSpec,
     Unsupported,
 )
+from tests.sandbox.watching import tools
 
 DEADLINE = 30.0
 
@@ -357,3 +358,12 @@ async def test_two_sandboxes_of_one_name_cannot_be(driver: Driver, sandbox: Sand
     with pytest.raises(SandboxError):
         await driver.create(SandboxSpec(id=sandbox.id))
     assert sandbox.alive
+
+
+async def test_of_a_long_output_as_much_is_shown_as_the_limits_say(driver: Driver):
+    made = await driver.create(SandboxSpec(id="one", limits=Limits(output=1000)))
+    await made.claim(env={})
+    async with tools(made) as inside:
+        said, failed = await inside.bash("yes | head -c 5000")
+    assert not failed
+    assert said == "[output truncated]\n" + "y\n" * 499 + "y"
