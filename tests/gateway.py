@@ -33,6 +33,7 @@ from gateway.tools.servers import Servers
 from sandbox.contract import (
     Archive,
     Capabilities,
+    Driver,
     Progress,
     Sandbox,
     SandboxSpec,
@@ -105,6 +106,9 @@ class NoSandbox:
 
     async def aclose(self) -> None:
         pass
+
+
+NO_SANDBOX = NoSandbox()
 
 
 @dataclass(frozen=True)
@@ -191,21 +195,27 @@ def serve(
     config: Mapping[str, Any] | None = None,
     script: Script = SCRIPT,
     servers: Servers | None = None,
+    *,
+    driver: Driver | None = NO_SANDBOX,
 ) -> Generator[Running]:
-    """Start a gateway on a free port of this machine, and stop it at the exit."""
+    """Start a gateway on a free port of this machine, and stop it at the exit.
+
+    With `driver` None its sandboxes are those of a gateway as people run it.
+    """
     settings = Config(data_dir=data_dir, **(config or {}))
     with (
         start_blocking_portal() as portal,
-        portal.wrap_async_context_manager(_serving(settings, script, servers)) as (gateway, port),
+        portal.wrap_async_context_manager(_serving(settings, script, servers, driver)) as serving,
     ):
+        gateway, port = serving
         yield Running(f"http://127.0.0.1:{port}", data_dir, gateway, portal.call)
 
 
 @asynccontextmanager
 async def _serving(
-    config: Config, script: Script, servers: Servers | None
+    config: Config, script: Script, servers: Servers | None, driver: Driver | None
 ) -> AsyncGenerator[tuple[Gateway, int]]:
-    async with _gateway(config, script, servers) as gateway:
+    async with _gateway(config, script, servers, driver) as gateway:
         server = uvicorn.Server(
             uvicorn.Config(
                 application(gateway),
@@ -228,8 +238,8 @@ async def _serving(
 
 @asynccontextmanager
 async def _gateway(
-    config: Config, script: Script, servers: Servers | None
+    config: Config, script: Script, servers: Servers | None, driver: Driver | None
 ) -> AsyncGenerator[Gateway]:
     model = Attentive(script)
-    async with build(config, driver=NoSandbox(), model=model, servers=servers) as app:
+    async with build(config, driver=driver, model=model, servers=servers) as app:
         yield app.gateway

@@ -14,12 +14,18 @@ from tests.gateway import Running, serve
 
 LOOK = call("mcp__pay__get_charge", charge="ch_1")
 REFUND = call("mcp__pay__refund", charge="ch_1", cents=500)
+FAULTS = {
+    "wait": "stopped after 2 seconds",
+    "vanish": "the payment desk has closed",
+    "crash": "internal error",
+}
 SCRIPT = Script.model_validate(
     {
         "turns": [
             turn("look", step(None, LOOK), "{last_result}"),
             turn("refund", step(None, REFUND), "{last_result}"),
             turn("both", step(None, LOOK, REFUND), "{result_1}; {result_2}"),
+            turn("faults", step(None, *(call(f"mcp__pay__{each}") for each in FAULTS)), "Well."),
             turn(
                 "mistake",
                 step(None, call("mcp__pay__refund", charge="unknown", cents=1)),
@@ -37,7 +43,9 @@ def counter() -> Counter:
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory, counter: Counter) -> Generator[Running]:
-    with serve(tmp_path_factory.mktemp("gate"), script=SCRIPT, servers=counter) as running:
+    with serve(
+        tmp_path_factory.mktemp("gate"), {"sandbox": {"call_seconds": 2}}, SCRIPT, counter
+    ) as running:
         yield running
 
 
@@ -140,3 +148,14 @@ async def test_the_same_call_is_confirmed_once(client: AsyncAnthropic, counter: 
     with pytest.raises(BadRequestError, match="approved already"):
         await talk.send(allow(use))
     assert counter.done == ["refunded 500 of ch_1"]
+
+
+async def test_whatever_goes_wrong_with_a_call_is_its_own(client: AsyncAnthropic):
+    talk = await begin(client, toolset(default_config=policy("always_allow")))
+    shown = await talk.turn("faults")
+    names = {use.id: use.name for use in of(shown, "agent.mcp_tool_use")}
+    results = of(shown, "agent.mcp_tool_result")
+    assert all(result.is_error for result in results)
+    said = {names[result.mcp_tool_use_id]: result.content[0].text for result in results}
+    assert said == {name: f"{name}: {fault}" for name, fault in FAULTS.items()}
+    assert of(shown, "agent.message")[-1].content[0].text == "Well."

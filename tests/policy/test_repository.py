@@ -204,3 +204,11 @@ def test_the_explanation_is_one_bounded_line_with_the_clients_own_url():
     assert explain(ONE, "remote: wharfkeep: no route (unreachable:x)\nfatal: y")[1] == (
         "no route (unreachable:x)"
     )
+
+
+def test_a_session_s_repositories_are_picked_from_its_resources():
+    resources: list[dict[str, Any]] = [
+        {"id": "a", "type": "file", "file_id": "file_1"},
+        {"id": "b", "type": "github_repository", "url": "https://git.example/o/r"},
+    ]
+    assert repository.attached(resources) == (parse("b", "https://git.example/o/r"),)

@@ -153,3 +153,17 @@ def test_a_conversation_can_be_read_in_pieces():
 def test_any_text_can_be_read(text: str):
     for found in urls([text, f"http://{text}"]):
         assert address.parse(str(found)).host == found.host
+
+
+@pytest.mark.parametrize("text", ["www....", "see http://!,", "http://?"])
+def test_what_only_looks_like_an_address_shows_nothing(text: str):
+    assert list(urls([text])) == []
+
+
+def test_an_image_in_a_result_shows_no_address():
+    image = {"type": "image", "source": {"type": "url", "url": "https://image.example/"}}
+    conversation: list[Json] = [
+        {"type": "agent.tool_use", "id": "a", "name": "web_fetch"},
+        {"type": "agent.tool_result", "tool_use_id": "a", "is_error": False, "content": [image]},
+    ]
+    assert not Shown({}).holds(address.parse("https://image.example/"), conversation)
