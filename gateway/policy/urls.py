@@ -88,14 +88,16 @@ def urls(texts: Iterable[str]) -> Iterator[Address]:
 def _trimmed(found: str) -> str:
     """Without the punctuation of the sentence, or of the Markdown, around it."""
     found = found.partition("](")[0]
-    while found:
-        last = found[-1]
-        opening = _BRACKETS.get(last)
-        loose = opening is not None and found.count(last) > found.count(opening)
-        if last not in _TRAILING and not loose:
-            break
+    while _ends_loosely(found):
         found = found[:-1]
     return found
+
+
+def _ends_loosely(found: str) -> bool:
+    last = found[-1]  # it begins with a letter, so there always is one
+    opening = _BRACKETS.get(last)
+    unopened = opening is not None and found.count(last) > found.count(opening)
+    return last in _TRAILING or unopened
 
 
 def _texts(blocks: Iterable[Json]) -> Iterator[str]:

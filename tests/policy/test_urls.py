@@ -155,7 +155,7 @@ def test_any_text_can_be_read(text: str):
         assert address.parse(str(found)).host == found.host
 
 
-@pytest.mark.parametrize("text", ["www....", "see http://!,", "http://?"])
+@pytest.mark.parametrize("text", ["see http://!,", "http://?"])
 def test_what_only_looks_like_an_address_shows_nothing(text: str):
     assert list(urls([text])) == []
 
